@@ -1,0 +1,139 @@
+//! The contract of a source: where records come from.
+//!
+//! Order of calls: [`SourceConnector::open`]; then for every epoch [`Source::plan`], a durable write
+//! of the plan by the engine, [`Source::read`] of each planned range; and once the epoch is
+//! committed, [`Source::release`]. After a crash the engine reads the planned ranges again with no
+//! `plan` before: the same range must give the same records.
+
+use crate::describe::Description;
+use crate::error::Result;
+use crate::format::Framing;
+use crate::offsets::{Offsets, Split, SplitRange};
+use crate::options::Options;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// What a source needs to open.
+#[derive(Debug, Clone)]
+pub struct SourceRequest {
+    /// The table's name, for messages.
+    pub table: String,
+    /// The declared columns that the pipeline reads, in order. Sources that make rows themselves
+    /// give exactly these; the others leave it to the format.
+    pub schema: SchemaRef,
+    /// Checked options.
+    pub options: Options,
+    /// How the table's format finds records in bytes; `None` when the source makes rows itself.
+    pub framing: Option<Framing>,
+    /// Positions the checkpoint holds; empty for a new query.
+    pub resume_from: Offsets,
+}
+
+/// Names a source, describes it and opens it.
+#[async_trait]
+pub trait SourceConnector: Send + Sync {
+    /// What it says of itself.
+    fn describe(&self) -> &'static Description;
+
+    /// Columns the source gives when the user declares none; `None` when the user must declare them.
+    fn default_schema(&self, _options: &Options) -> Option<SchemaRef> {
+        None
+    }
+
+    /// Connects. A source that cannot be reached says so here, not at the first read.
+    async fn open(&self, request: SourceRequest) -> Result<Box<dyn Source>>;
+}
+
+/// Bounds of one epoch's read.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// Read nothing beyond these positions, and no split that is absent; `None` for no such bound.
+    pub until: Option<Offsets>,
+    /// False to pass over the user's rate limit (trigger `once`).
+    pub rate_limited: bool,
+    /// About how many bytes one epoch may hold; a single record or file may exceed it.
+    pub bytes_max: u64,
+}
+
+/// A source of records.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Newest position of every split, read or not. A split whose newest position is unknown is absent.
+    async fn latest(&mut self) -> Result<Offsets>;
+
+    /// What is new since `from`, within the bounds of `ask`. Empty when there is nothing. A split that
+    /// `from` does not hold is new and is read from its start, or from where the options say.
+    async fn plan(&mut self, from: &Offsets, ask: &Ask) -> Result<Vec<SplitRange>>;
+
+    /// Reads one planned range, in order.
+    async fn read(&self, range: &SplitRange) -> Result<Vec<Chunk>>;
+
+    /// Returns when there may be something new to plan. May return early; dropping the future is safe.
+    async fn wait(&mut self);
+
+    /// The positions are durable: what is behind them may be forgotten or acknowledged.
+    async fn release(&mut self, _offsets: &Offsets) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A piece of a split, as it came from outside.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The split it belongs to.
+    pub split: Split,
+    /// What came.
+    pub body: Body,
+}
+
+/// The content of a [`Chunk`].
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Bytes in which the format finds the records itself: whole lines, or a whole file. `at` is the
+    /// position of the first byte in the split.
+    Stream { bytes: Bytes, at: u64 },
+    /// One payload a record.
+    Records(Records),
+    /// Rows already, in the requested schema. `at` is the position of the first row in the split.
+    Rows { rows: RecordBatch, at: u64 },
+}
+
+/// Payloads in one buffer, with what the source knows of each. All vectors have one entry a record.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// The buffer the ranges point into.
+    pub data: Bytes,
+    /// Payload of each record; `None` is a null payload (a tombstone).
+    pub values: Vec<Option<Range<usize>>>,
+    /// Key of each record.
+    pub keys: Vec<Option<Range<usize>>>,
+    /// Position of each record.
+    pub offsets: Vec<u64>,
+    /// When the record entered the source, in microseconds since 1970-01-01T00:00:00Z.
+    pub timestamps: Vec<i64>,
+}
+
+impl Records {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Payload of record `index`.
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        self.values[index].clone().map(|range| &self.data[range])
+    }
+
+    /// Key of record `index`.
+    pub fn key(&self, index: usize) -> Option<&[u8]> {
+        self.keys[index].clone().map(|range| &self.data[range])
+    }
+}
