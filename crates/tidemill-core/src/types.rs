@@ -109,10 +109,10 @@ pub fn parse_type(text: &str) -> Result<DataType> {
 /// As [`parse_type`].
 pub fn parse_schema(text: &str) -> Result<Schema> {
     let mut parser = Parser { text, at: 0, depth: 0 };
-    if parser.peek_word().eq_ignore_ascii_case("struct") {
-        if let Ok(DataType::Struct(fields)) = parse_type(text) {
-            return Ok(Schema::new(fields));
-        }
+    if parser.peek_word().eq_ignore_ascii_case("struct")
+        && let Ok(DataType::Struct(fields)) = parse_type(text)
+    {
+        return Ok(Schema::new(fields));
     }
     let fields = parser.fields(None)?;
     parser.end()?;
