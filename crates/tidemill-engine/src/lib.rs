@@ -1,1 +1,10 @@
-//! tidemill-engine
+//! The engine: SQL and DataFrame plans, operators, state, checkpoints, and the epoch loop.
+//!
+//! Must not contain: a connector's name, HTTP, Python.
+
+pub mod errors;
+pub mod function;
+pub mod operator;
+pub mod pipeline;
+pub mod state;
+pub mod time;
