@@ -2,9 +2,12 @@
 //!
 //! Must not contain: a connector's name, HTTP, Python.
 
+pub mod checkpoint;
+pub mod dataflow;
 pub mod errors;
 pub mod function;
 pub mod operator;
 pub mod pipeline;
 pub mod state;
 pub mod time;
+pub mod watermark;

@@ -145,7 +145,6 @@ trait WholeNumber: Copy + PartialEq + Default {
     fn minus(self, other: Self) -> Option<Self>;
     fn times(self, other: Self) -> Option<Self>;
     fn remainder(self, other: Self) -> Self;
-    fn wide(self) -> i64;
 }
 
 macro_rules! whole_number {
@@ -155,7 +154,6 @@ macro_rules! whole_number {
             fn minus(self, other: Self) -> Option<Self> { self.checked_sub(other) }
             fn times(self, other: Self) -> Option<Self> { self.checked_mul(other) }
             fn remainder(self, other: Self) -> Self { self.wrapping_rem(other) }
-            fn wide(self) -> i64 { i64::from(self) }
         }
     )*};
 }

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_core::Result;
 
-/// How the operator's input looks: the keys first, then the row as it comes out.
+/// How the operator's input looks: the keys first, then the event time if there is one, then the row
+/// as it comes out.
 #[derive(Debug, Clone)]
 pub struct DeduplicateLayout {
     /// Types of the key columns.
@@ -25,7 +26,9 @@ pub struct DeduplicateLayout {
     pub time: Option<usize>,
     /// When a key goes.
     pub expiry: Expiry,
-    /// The output: the columns after the keys.
+    /// Column of the input where the output starts.
+    pub first_output: usize,
+    /// The output: the columns from there on.
     pub schema: SchemaRef,
 }
 
@@ -101,7 +104,7 @@ impl Deduplicate {
         out.updated += first.len() as u64;
         if !first.is_empty() {
             let rows = take_record_batch(&input.rows, &UInt32Array::from(first))?;
-            let columns = rows.columns()[self.layout.keys.len()..].to_vec();
+            let columns = rows.columns()[self.layout.first_output..].to_vec();
             out.rows.push(RecordBatch::try_new(self.layout.schema.clone(), columns)?);
         }
         Ok(())

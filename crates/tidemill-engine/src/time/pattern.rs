@@ -105,9 +105,13 @@ fn wrong(pattern: &str, why: &str) -> Error {
 }
 
 fn format_field(letter: char, count: usize, wall: chrono::NaiveDateTime, instant: i64, session: Tz, out: &mut String) {
-    let padded = |out: &mut String, value: i64| drop(write!(out, "{value:0count$}"));
+    let padded = |out: &mut String, value: i64| {
+        let _ = write!(out, "{value:0count$}");
+    };
     match letter {
-        'y' | 'u' if count == 2 => drop(write!(out, "{:02}", wall.year().rem_euclid(100))),
+        'y' | 'u' if count == 2 => {
+            let _ = write!(out, "{:02}", wall.year().rem_euclid(100));
+        }
         'y' | 'u' => padded(out, i64::from(wall.year())),
         'M' | 'L' => match count {
             1 | 2 => padded(out, i64::from(wall.month())),

@@ -8,7 +8,7 @@ use super::windows::Windows;
 use super::{Analyzer, Bound, coerce, operator, refuse};
 use crate::operator::aggregate::contains_aggregate;
 use crate::pipeline::expression::Expression;
-use crate::pipeline::plan::{Attribute, Node, Plan, WindowPart, attribute_id, references};
+use crate::pipeline::plan::{Attribute, Node, Plan, attribute_id, references};
 use crate::pipeline::relation::Grouping;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -327,13 +327,5 @@ fn sets(grouping: &Grouping, keys: usize) -> Option<Vec<Vec<usize>>> {
             Some((0..1 << keys).map(of_mask).collect())
         }
         Grouping::Sets(sets) => Some(sets.clone()),
-    }
-}
-
-/// The name of a part of a window.
-pub fn part_name(part: WindowPart) -> &'static str {
-    match part {
-        WindowPart::Start => "start",
-        WindowPart::End => "end",
     }
 }

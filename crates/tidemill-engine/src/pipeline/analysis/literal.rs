@@ -4,7 +4,7 @@ use super::Session;
 use super::typed::Typed;
 use crate::time::interval::Interval;
 use crate::time::text as time_text;
-use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use tidemill_core::{Error, Result, types};
 
@@ -74,11 +74,6 @@ fn interval(text: &str) -> Option<Typed> {
         _ => return None,
     };
     Some(Typed::literal(value, name))
-}
-
-/// The types of interval literals.
-pub fn is_interval(of: &DataType) -> bool {
-    matches!(of, DataType::Duration(TimeUnit::Microsecond) | DataType::Interval(IntervalUnit::YearMonth))
 }
 
 fn parse_float(text: &str) -> Option<f64> {
