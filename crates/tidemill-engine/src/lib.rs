@@ -4,10 +4,19 @@
 
 pub mod checkpoint;
 pub mod dataflow;
+pub mod dead_letter;
+pub mod deliver;
 pub mod errors;
 pub mod function;
+pub mod ingest;
 pub mod operator;
 pub mod pipeline;
+pub mod progress;
+pub mod recover;
+pub mod report;
+pub mod run;
+pub mod start;
 pub mod state;
 pub mod time;
+pub mod turn;
 pub mod watermark;

@@ -3,9 +3,11 @@
 //! (names and types looked up), [`plan`] (the one plan, checked).
 
 pub mod analysis;
+pub mod build;
 pub mod catalog;
 pub mod expression;
 pub mod plan;
+pub mod query;
 pub mod relation;
 pub mod settings;
 pub mod sql;

@@ -122,6 +122,44 @@ pub enum Relation {
     },
 }
 
+impl Relation {
+    /// The relations it reads, subqueries in conditions among them.
+    pub fn inputs(&self) -> Vec<&Relation> {
+        match self {
+            Relation::Table { .. } | Relation::OneRow | Relation::Values { .. } => vec![],
+            Relation::Filter { input, condition } => {
+                let mut inputs = vec![&**input];
+                subqueries(condition, &mut inputs);
+                inputs
+            }
+            Relation::Alias { input, .. }
+            | Relation::Project { input, .. }
+            | Relation::Aggregate { input, .. }
+            | Relation::Distinct { input }
+            | Relation::Deduplicate { input, .. }
+            | Relation::Sort { input, .. }
+            | Relation::Limit { input, .. }
+            | Relation::Watermark { input, .. }
+            | Relation::WithColumns { input, .. }
+            | Relation::Drop { input, .. }
+            | Relation::Rename { input, .. }
+            | Relation::ToColumns { input, .. }
+            | Relation::LateralView { input, .. }
+            | Relation::WindowTable { input, .. } => vec![input],
+            Relation::Join { left, right, .. } | Relation::SetOperation { left, right, .. } => vec![left, right],
+            Relation::Union { inputs, .. } => inputs.iter().collect(),
+            Relation::Sql { relations, .. } => relations.iter().map(|(_, relation)| relation).collect(),
+        }
+    }
+}
+
+fn subqueries<'a>(expression: &'a Expression, out: &mut Vec<&'a Relation>) {
+    if let Expression::InSubquery { query, .. } = expression {
+        out.push(query);
+    }
+    expression.children().into_iter().for_each(|child| subqueries(child, out));
+}
+
 /// How a `GROUP BY` groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
