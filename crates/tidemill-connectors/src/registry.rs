@@ -1,0 +1,8 @@
+//! Every component of this crate, one line each.
+
+use tidemill_core::Registry;
+
+/// Adds every source, sink and format of this crate to `registry`.
+pub fn register(registry: &mut Registry) {
+    registry.add_format(crate::format::json::Json);
+}
