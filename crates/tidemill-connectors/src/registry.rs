@@ -4,5 +4,6 @@ use tidemill_core::Registry;
 
 /// Adds every source, sink and format of this crate to `registry`.
 pub fn register(registry: &mut Registry) {
+    registry.add_format(crate::format::csv::Csv);
     registry.add_format(crate::format::json::Json);
 }

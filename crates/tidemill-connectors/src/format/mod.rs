@@ -1,6 +1,9 @@
-//! Formats: bytes to columns and back. One folder each; `text` and `column` are what they share.
+//! Formats: bytes to columns and back. One folder each; `text`, `column`, `rows` and `reject` are what
+//! they share.
 
 mod column;
+pub mod csv;
 pub mod json;
 mod reject;
+mod rows;
 mod text;

@@ -7,16 +7,13 @@ use super::fault::Fault;
 use super::scan::Cursor;
 use super::shape::{Object, Place};
 use super::value::ValueReader;
-use crate::format::column::{CHUNK_BYTES_MAX, Column, finish_all};
-use crate::format::reject::{MALFORMED, reject};
-use arrow::array::RecordBatchOptions;
+use crate::format::column::Column;
+use crate::format::reject::MALFORMED;
+use crate::format::rows::{Rows, lines, lines_about};
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use tidemill_core::format::{Decoded, Decoder, Reject};
+use tidemill_core::format::{Decoded, Decoder};
 use tidemill_core::source::{Body, Chunk};
-use tidemill_core::{Error, Kind, Result};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+use tidemill_core::{Error, Result};
 
 /// Decodes JSON records to the columns of a schema.
 pub(super) struct JsonDecoder {
@@ -42,114 +39,70 @@ impl Decoder for JsonDecoder {
     fn decode(&self, chunk: &Chunk) -> Result<Decoded> {
         match &chunk.body {
             Body::Stream { bytes, at } => {
-                let mut rows = Rows::new(self, &chunk.split, bytes, rows_about(bytes))?;
-                rows.add_lines(bytes, *at);
-                rows.finish()
+                let mut records = self.records(&chunk.split, bytes, lines_about(bytes))?;
+                lines(bytes, *at).for_each(|(offset, line)| records.add(offset, line));
+                records.rows.finish()
             }
-            Body::Records(records) => {
-                let mut rows = Rows::new(self, &chunk.split, &records.data, records.len())?;
-                for (index, offset) in records.offsets.iter().enumerate() {
-                    match records.value(index) {
-                        Some(payload) => rows.add(*offset, payload),
-                        None => rows.reject(*offset, b"", MALFORMED, "the payload is null (a tombstone)".into()),
+            Body::Records(payloads) => {
+                let mut records = self.records(&chunk.split, &payloads.data, payloads.len())?;
+                for (index, offset) in payloads.offsets.iter().enumerate() {
+                    match payloads.value(index) {
+                        Some(payload) => records.add(*offset, payload),
+                        None => {
+                            records.rows.reject(*offset, b"", MALFORMED, "the payload is null (a tombstone)".into())
+                        }
                     }
                 }
-                rows.finish()
+                records.rows.finish()
             }
             Body::Rows { .. } => Err(Error::bug(format!("'{}' gave rows where JSON was expected", chunk.split))),
         }
     }
 }
 
-/// About how many lines `bytes` hold, judged by the first.
-fn rows_about(bytes: &[u8]) -> usize {
-    let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-    bytes.len() / line.max(16) + 1
-}
-
-/// The rows of one chunk as they grow.
-struct Rows<'a> {
-    decoder: &'a JsonDecoder,
+/// The records of one chunk as they are read.
+struct Records {
+    rows: Rows,
     object: Object,
-    columns: Vec<Column>,
-    count: usize,
-    rejects: Vec<Reject>,
     values: ValueReader,
-    /// The whole chunk is known to be UTF-8, so that no record has to be looked at again.
-    all_text: bool,
 }
 
-impl<'a> Rows<'a> {
-    fn new(decoder: &'a JsonDecoder, split: &str, data: &[u8], capacity: usize) -> Result<Self> {
-        if data.len() > CHUNK_BYTES_MAX {
-            return Err(Error::new(Kind::Data, format!("a piece of '{split}' has {} bytes", data.len())).help(
-                format!("at most {CHUNK_BYTES_MAX} can be decoded at once: lower the source's bytes per epoch"),
-            ));
-        }
-        let fields = decoder.schema.fields();
-        let columns = fields.iter().map(|field| Column::new(field.data_type(), capacity)).collect::<Result<_>>()?;
-        Ok(Rows {
-            decoder,
-            object: decoder.object.clone(),
-            columns,
-            count: 0,
-            rejects: Vec::new(),
-            values: ValueReader::new(decoder.bad_fields_are_null),
-            all_text: std::str::from_utf8(data).is_ok(),
+impl JsonDecoder {
+    fn records(&self, split: &str, data: &[u8], capacity: usize) -> Result<Records> {
+        Ok(Records {
+            rows: Rows::new(self.schema.clone(), split, data, capacity)?,
+            object: self.object.clone(),
+            values: ValueReader::new(self.bad_fields_are_null),
         })
     }
+}
 
-    /// Adds every line of `bytes` that is not blank; the first byte stands at `at` in its split.
-    fn add_lines(&mut self, bytes: &[u8], at: u64) {
-        let mut start = if at == 0 && bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
-            let line = &bytes[start..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
-                self.add(at + start as u64, line);
-            }
-            start = end + 1;
-        }
-    }
-
+impl Records {
     /// Adds one record.
     #[inline]
     fn add(&mut self, offset: u64, record: &[u8]) {
         match self.read(record) {
-            Ok(()) => self.count += 1,
+            Ok(()) => self.rows.keep(),
             Err(fault) => {
-                self.columns.iter_mut().for_each(|column| column.truncate(self.count));
                 let fault = whole_fault(fault, record);
-                self.reject(offset, record, fault.code(), fault.reason(record));
+                self.rows.reject(offset, record, fault.code(), fault.reason(record));
             }
         }
     }
 
     #[inline]
     fn read(&mut self, record: &[u8]) -> Result<(), Fault> {
-        if !self.all_text
-            && let Err(error) = std::str::from_utf8(record)
-        {
-            return Err(Fault::malformed("UTF-8", error.valid_up_to()));
+        if let Some(at) = self.rows.not_text(record) {
+            return Err(Fault::malformed("UTF-8", at));
         }
         let mut cursor = Cursor::new(record);
         cursor.skip_space();
         if cursor.peek() != b'{' {
             return Err(Fault::malformed("an object", cursor.at));
         }
-        object(&mut self.values, &mut self.object, &mut self.columns, self.count, &mut cursor)?;
+        let row = self.rows.count();
+        object(&mut self.values, &mut self.object, &mut self.rows.columns, row, &mut cursor)?;
         cursor.end()
-    }
-
-    fn reject(&mut self, offset: u64, record: &[u8], code: &'static str, reason: String) {
-        self.rejects.push(reject(offset, record, code, reason));
-    }
-
-    fn finish(self) -> Result<Decoded> {
-        let schema = self.decoder.schema.clone();
-        let arrays = finish_all(self.columns, schema.fields())?;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
-        Ok(Decoded { rows: RecordBatch::try_new_with_options(schema, arrays, &options)?, rejects: self.rejects })
     }
 }
 
