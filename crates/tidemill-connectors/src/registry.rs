@@ -6,4 +6,6 @@ use tidemill_core::Registry;
 pub fn register(registry: &mut Registry) {
     registry.add_format(crate::format::csv::Csv);
     registry.add_format(crate::format::json::Json);
+    registry.add_format(crate::format::parquet::Parquet);
+    registry.add_format(crate::format::raw::Raw);
 }

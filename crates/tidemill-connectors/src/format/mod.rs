@@ -4,6 +4,8 @@
 mod column;
 pub mod csv;
 pub mod json;
+pub mod parquet;
+pub mod raw;
 mod reject;
 mod rows;
 mod text;

@@ -3,7 +3,7 @@
 //! otherwise.
 
 mod decode;
-mod encode;
+pub(crate) mod encode;
 mod fault;
 mod scan;
 mod shape;
