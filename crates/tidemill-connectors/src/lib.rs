@@ -4,6 +4,7 @@
 //! Must not contain the engine, and must not know of one another but through `tidemill-core`.
 
 pub mod format;
+pub mod generator;
 mod registry;
 
 pub use registry::register;
