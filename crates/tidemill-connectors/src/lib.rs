@@ -3,6 +3,8 @@
 //!
 //! Must not contain the engine, and must not know of one another but through `tidemill-core`.
 
+pub mod durable;
+pub mod files;
 pub mod format;
 pub mod generator;
 mod registry;
