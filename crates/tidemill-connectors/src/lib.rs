@@ -3,10 +3,12 @@
 //!
 //! Must not contain the engine, and must not know of one another but through `tidemill-core`.
 
+pub mod console;
 pub mod durable;
 pub mod files;
 pub mod format;
 pub mod generator;
+pub mod memory;
 mod registry;
 
 pub use registry::register;
