@@ -2,5 +2,7 @@
 
 mod location;
 pub mod manifest;
+#[cfg(test)]
+mod round_trip_tests;
 pub mod sink;
 pub mod source;

@@ -75,10 +75,12 @@ impl Rows {
     }
 }
 
-/// About how many lines `bytes` hold, judged by the first.
+/// About how many lines `bytes` hold, judged by how they begin.
 pub(crate) fn lines_about(bytes: &[u8]) -> usize {
-    let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-    bytes.len() / line.max(16) + 1
+    const SAMPLE_BYTES: usize = 16 << 10;
+    let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
+    let lines = memchr::memchr_iter(b'\n', sample).count() + 1;
+    bytes.len() * lines / sample.len().max(1) + 1
 }
 
 /// Every line of `bytes` that is not blank, without its end (`\n` or `\r\n`), and where it begins in the

@@ -191,6 +191,17 @@ async fn what_cannot_be_written_is_refused_at_open() {
     assert_eq!(FilesSink::default().open(request).await.err().unwrap().kind(), Kind::Invalid);
 }
 
+/// Directories that version 1 wrote must be readable for ever.
+#[tokio::test]
+async fn the_log_of_version_1_is_read() {
+    let root = TempDir::new().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/files_sink_v1"), root.path());
+    let mut sink = open(root.path(), OutputMode::Append).await;
+    assert_eq!(sink.marker().await.unwrap(), Marker::At(Epoch(4)));
+    sink.commit(Epoch(5), &rows(0..2)).await.unwrap();
+    assert_eq!(published(root.path()), [0, 1]);
+}
+
 /// Copies a directory as a crash would leave it.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -5,6 +5,8 @@
 mod decode;
 pub(crate) mod encode;
 mod fault;
+#[cfg(test)]
+mod random_tests;
 mod scan;
 mod shape;
 #[cfg(test)]

@@ -67,6 +67,9 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub fn skip_space(&mut self) {
+        if self.peek() > b' ' {
+            return;
+        }
         while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }

@@ -135,7 +135,7 @@ impl Object {
         // The key that came next last time, or the one after it: optional fields come and go.
         for ahead in 0..2 {
             if let Some(guess) = self.guess.get(self.next + ahead)
-                && cursor.bytes[cursor.at..].starts_with(&guess.quoted)
+                && starts_with(&cursor.bytes[cursor.at..], &guess.quoted)
             {
                 self.next += ahead + 1;
                 cursor.at += guess.quoted.len();
@@ -183,6 +183,19 @@ impl Object {
     /// True when the object has had no key for the field.
     pub fn lacks(&self, field: usize) -> bool {
         self.written[field].serial != self.serial
+    }
+}
+
+/// True when `text` begins with `key`. Keys are short: two overlapping words compare most of them in
+/// place, where a call to compare memory would cost more than it compares.
+#[inline]
+fn starts_with(text: &[u8], key: &[u8]) -> bool {
+    let (Some(text), length) = (text.get(..key.len()), key.len()) else { return false };
+    match (text.first_chunk::<8>(), key.first_chunk::<8>(), text.last_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(a), Some(b), Some(c), Some(d)) if length <= 16 => {
+            (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)) | (u64::from_le_bytes(*c) ^ u64::from_le_bytes(*d)) == 0
+        }
+        _ => text == key,
     }
 }
 
