@@ -4,15 +4,13 @@
 //! Must not know any format. Positions are kept as `i32`, as Arrow does: a decoder must refuse a
 //! chunk longer than [`CHUNK_BYTES_MAX`], since no column is longer than the bytes it came from.
 
-use arrow::array::NullBufferBuilder;
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, IntervalYearMonthArray, ListArray, MapArray,
-    NullArray, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, DurationMicrosecondArray,
+    Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, IntervalYearMonthArray, ListArray,
+    MapArray, NullArray, NullBufferBuilder, StringArray, StructArray, TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Fields, IntervalUnit, TimeUnit};
-use arrow::{array::BooleanBufferBuilder, buffer::ScalarBuffer};
 use std::sync::Arc;
 use tidemill_core::{Error, Result, types};
 

@@ -1,4 +1,7 @@
 //! The generator: a source of realistic made-up rows, the same for the same seed.
+//!
+//! A position means a row only together with `seed`, `rows_per_second`, `partitions` and the shares of
+//! late and broken rows: a query that changes one of them goes on with other rows.
 
 mod broken;
 mod number;
@@ -20,7 +23,8 @@ use broken::Breaker;
 use pace::Pace;
 use random::Zipf;
 use rows::{Filling, Recipe};
-use source::{GeneratorSource, PayloadMaker};
+use source::{GeneratorSource, Maker, PayloadMaker};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
 use tidemill_core::source::{Source, SourceConnector, SourceRequest};
@@ -134,15 +138,14 @@ impl SourceConnector for Generator {
                 (schema, Some(PayloadMaker { encoder, breaker: Breaker::new(&request.schema), malformed }))
             }
         };
+        let row_bytes = 8 + schema.fields().iter().map(|field| bytes_about(field.data_type())).sum::<u64>();
         let mut source = GeneratorSource {
             clock: self.clock.clone(),
             names_first_row: pace.rows.is_some() && options.text("start_timestamp").is_none(),
+            maker: Arc::new(Maker { pace: pace.clone(), recipe, filling: Filling::new(schema)?, payloads }),
             pace,
-            recipe,
-            row_bytes: 8 + schema.fields().iter().map(|field| bytes_about(field.data_type())).sum::<u64>(),
-            filling: Filling::new(schema)?,
-            payloads,
-            planned: Default::default(),
+            row_bytes,
+            planned: BTreeMap::new(),
         };
         source.adopt(&request.resume_from);
         Ok(Box::new(source))

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tidemill_core::format::{Encoder, Payloads};
 use tidemill_core::source::{Ask, Body, Chunk, Records, Source};
-use tidemill_core::{Clock, Error, Offsets, Result, Split, SplitRange};
+use tidemill_core::{Clock, Error, Kind, Offsets, Result, ResultExt, Split, SplitRange};
 
 /// Rows of one chunk.
 const CHUNK_ROWS: u64 = 32_768;
@@ -25,16 +25,21 @@ const BREAK: u64 = 4;
 pub(super) struct GeneratorSource {
     pub clock: Arc<dyn Clock>,
     pub pace: Pace,
-    pub recipe: Recipe,
-    pub filling: Filling,
-    /// For payloads rather than rows.
-    pub payloads: Option<PayloadMaker>,
+    pub maker: Arc<Maker>,
     /// The first row is part of the splits' names, since a bounded source must know its end again.
     pub names_first_row: bool,
     /// About how many bytes a row has.
     pub row_bytes: u64,
     /// Position of each partition after the newest plan.
     pub planned: BTreeMap<u64, u64>,
+}
+
+/// Makes the rows of a range, and payloads of them where a format is to read them.
+pub(super) struct Maker {
+    pub pace: Pace,
+    pub recipe: Recipe,
+    pub filling: Filling,
+    pub payloads: Option<PayloadMaker>,
 }
 
 /// Makes JSON payloads, some of them broken.
@@ -59,7 +64,9 @@ impl GeneratorSource {
             self.pace.first = first;
         }
     }
+}
 
+impl Maker {
     fn chunk(&self, split: &Split, partition: u64, positions: Range<u64>) -> Result<Chunk> {
         let at = positions.start;
         let rows: Vec<Row> = positions
@@ -141,8 +148,14 @@ impl Source for GeneratorSource {
             Error::invalid(format!("the generator has {count} partitions, and '{}' is none of them", range.split))
                 .help("set option 'partitions' as it was when the query started, or start with a new checkpoint")
         })?;
-        let starts = (range.from..range.to).step_by(CHUNK_ROWS as usize);
-        starts.map(|start| self.chunk(&range.split, partition, start..(start + CHUNK_ROWS).min(range.to))).collect()
+        let (maker, range) = (self.maker.clone(), range.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            let starts = (range.from..range.to).step_by(CHUNK_ROWS as usize);
+            starts
+                .map(|start| maker.chunk(&range.split, partition, start..(start + CHUNK_ROWS).min(range.to)))
+                .collect()
+        });
+        made.await.context(Kind::Bug, || "the generator broke off".into())?
     }
 
     async fn wait(&mut self) {

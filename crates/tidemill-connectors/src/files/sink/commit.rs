@@ -118,8 +118,9 @@ impl Directory {
         for file in &files {
             let (from, to) = (self.staging.join(&file.name), self.root.join(&file.name));
             if !self.disk.move_new(&from, &to)? {
-                return Err(Error::new(Kind::Fenced, format!("'{}' is there already", to.display()))
-                    .help("another process writes the same epochs: stop one of them"));
+                return Err(Error::new(Kind::Fenced, format!("'{}' is there already", to.display())).help(
+                    "another process, or another sink of this query, writes the same epochs here: keep one of them",
+                ));
             }
         }
         self.disk.sync_directory(&self.root)?;

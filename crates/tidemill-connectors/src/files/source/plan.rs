@@ -82,7 +82,7 @@ fn unread(
     }
     let unread = files.into_iter().filter_map(|file| {
         let end = match &ask.until {
-            Some(until) => until.get(&file.split)?.min(file.bytes),
+            Some(until) => until.get(&file.split).map(|end| if lines { end.min(file.bytes) } else { file.bytes })?,
             None => file.bytes,
         };
         let start = match from.get(&file.split) {

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tidemill_core::{Error, Result, types};
 
-/// Keys a guess remembers at most.
+/// Keys a guess remembers at most, and how long they are at most, in bytes.
 const GUESSED_KEYS_MAX: usize = 1024;
+const GUESSED_KEY_BYTES_MAX: usize = 256;
 
 /// How a value nests, beside the column it is written to. Cloned for every chunk: guesses are not
 /// shared between threads.
@@ -156,7 +157,7 @@ impl Object {
             return Ok(self.index.find(&name));
         }
         let wanted = self.index.find(key.raw);
-        if self.next < GUESSED_KEYS_MAX {
+        if self.next < GUESSED_KEYS_MAX && key.raw.len() <= GUESSED_KEY_BYTES_MAX {
             let guess = Guess { quoted: cursor.bytes[start..start + key.raw.len() + 2].into(), wanted };
             match self.guess.get_mut(self.next) {
                 Some(wrong) => *wrong = guess,
