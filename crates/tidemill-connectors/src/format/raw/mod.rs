@@ -19,7 +19,7 @@ static DESCRIPTION: Description = Description {
               timestamp, timestampType.",
     guarantee: Guarantee::ExactlyOnce,
     options: &[],
-    example: "connector = 'log', path = 'events', format = 'raw'",
+    example: "connector = 'generator', shape = 'user-events', format = 'raw'",
 };
 
 /// The format `raw`.
