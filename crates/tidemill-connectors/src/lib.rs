@@ -1,1 +1,14 @@
-//! tidemill-connectors
+//! Connectors: a folder per outside system, and the formats of bytes. Each describes itself and joins
+//! in `registry.rs` with one line.
+//!
+//! Must not contain the engine, and must not know of one another but through `tidemill-core`.
+
+pub mod console;
+pub mod durable;
+pub mod files;
+pub mod format;
+pub mod generator;
+pub mod memory;
+mod registry;
+
+pub use registry::register;
