@@ -2,6 +2,7 @@
 //!
 //! Must not contain: a connector's name, HTTP, Python.
 
+pub mod case;
 pub mod checkpoint;
 pub mod dataflow;
 pub mod dead_letter;

@@ -173,6 +173,8 @@ pub struct EpochReport {
     pub latencies: Arc<[i64]>,
     /// The watermark of the first part, in milliseconds; `None` when the query declares none.
     pub watermark: Option<i64>,
+    /// The watermark after the epoch, in milliseconds.
+    pub next_watermark: Option<i64>,
     /// Positions not yet read, by source table and split; absent where it is not known.
     pub lag: Vec<(String, String, u64)>,
     /// Rows read, by source table and split kind.

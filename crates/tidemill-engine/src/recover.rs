@@ -204,9 +204,7 @@ impl Checkpoint {
                     load(step, content, Scope::Whole)?;
                 }
                 for (epoch, plan) in self.plans.range(first..=base) {
-                    for (_, rows) in
-                        self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name)
-                    {
+                    for (_, rows) in self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name) {
                         load(step, rows, Scope::Changes)?;
                     }
                     if let Some(watermark) = plan.watermarks.get(number) {

@@ -140,7 +140,7 @@ impl Reporter {
         operators: &[&OperatorReport],
         delivered: &[Delivered],
         event_times: Option<EventTimes>,
-        watermark: Option<i64>,
+        watermark: Option<(i64, i64)>,
         letters: u64,
         now: i64,
         measured: Measured,
@@ -174,7 +174,7 @@ impl Reporter {
                 min: event_times.map(|times| iso(times.least)),
                 max: event_times.map(|times| iso(times.most)),
                 avg: event_times.map(|times| iso(times.average)),
-                watermark: watermark.map(|millis| iso(millis.saturating_mul(1000))),
+                watermark: watermark.map(|(used, _)| iso(used.saturating_mul(1000))),
             },
             state_operators: operators.iter().rev().map(|operator| state_operator(operator)).collect(),
             sources: reads
@@ -194,7 +194,8 @@ impl Reporter {
         let report = EpochReport {
             progress: progress.clone(),
             latencies,
-            watermark,
+            watermark: watermark.map(|(used, _)| used),
+            next_watermark: watermark.map(|(_, next)| next),
             lag: sources.iter().flat_map(lag).collect(),
             source_rows: reads.iter().map(|(table, read)| (table.clone(), read.row_count(), read.bytes)).collect(),
             journal_bytes: measured.journal_bytes,

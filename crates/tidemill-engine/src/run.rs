@@ -323,8 +323,8 @@ impl Running {
     ) {
         let operators: Vec<&OperatorReport> = computed.parts.iter().flat_map(|part| &part.operators).collect();
         let event_times = computed.event_times.first().copied().flatten();
-        let watermark = self.flow.parts.first().filter(|part| part.watermark.is_declared());
-        let watermark = watermark.and(plan.watermarks.first()).map(|watermark| watermark.current);
+        let part = self.flow.parts.first().filter(|part| part.watermark.is_declared());
+        let watermark = part.zip(plan.watermarks.first()).map(|(part, used)| (used.current, part.watermark.millis()));
         let letters = computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64);
         let now = self.clock.now_micros();
         self.reporter.epoch(
