@@ -1,1 +1,16 @@
-//! tidemill-connectors
+//! Connectors to outside systems, and the formats of what they carry.
+//!
+//! Must not know the engine. A component joins by a folder of its own and a line in [`register`].
+
+mod durable;
+pub mod log;
+mod marker;
+mod topics;
+
+use tidemill_core::Registry;
+
+/// Adds every component of this crate.
+pub fn register(registry: &mut Registry) {
+    registry.add_source(log::LogSourceConnector);
+    registry.add_sink(log::LogSinkConnector::default());
+}

@@ -1,0 +1,6 @@
+//! Integration tests of the connectors, in one binary. Each outside system has a module of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test may fail")]
+
+mod log;
+mod support;
