@@ -3,6 +3,7 @@
 //! Must not know the engine. A component joins by a folder of its own and a line in [`register`].
 
 mod durable;
+pub mod kafka;
 pub mod log;
 mod marker;
 mod topics;
@@ -11,6 +12,8 @@ use tidemill_core::Registry;
 
 /// Adds every component of this crate.
 pub fn register(registry: &mut Registry) {
+    registry.add_source(kafka::KafkaSourceConnector::default());
+    registry.add_sink(kafka::KafkaSinkConnector::default());
     registry.add_source(log::LogSourceConnector);
     registry.add_sink(log::LogSinkConnector::default());
 }

@@ -29,7 +29,7 @@ impl LogReader {
     /// Opens `topic` in the log at `root`.
     ///
     /// # Errors
-    /// [`Kind::Again`] when there is no such topic yet; a damaged topic; no permission.
+    /// There is no such topic (yet); a damaged topic; no permission.
     pub fn open(root: &Path, topic: &str) -> Result<LogReader> {
         let paths = Paths::new(root, topic)?;
         let identity = Identity::read(&paths)?.ok_or_else(|| missing(&paths))?;

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tidemill_core::nearest::nearest;
-use tidemill_core::{Error, Kind, Result};
+use tidemill_core::{Error, Result};
 
 /// The version of the layout that this code writes, and the only one it reads.
 const VERSION: u32 = 1;
@@ -123,7 +123,7 @@ impl Identity {
 /// The error for a topic that is not there, which names the ones that are.
 pub(crate) fn missing(paths: &Paths) -> Error {
     let known = names(&paths.root).unwrap_or_default();
-    let error = Error::new(Kind::Again, format!("there is no topic '{}' in {}", paths.topic, paths.root.display()));
+    let error = Error::invalid(format!("there is no topic '{}' in {}", paths.topic, paths.root.display()));
     match nearest(&paths.topic, known.iter().map(String::as_str)) {
         Some(near) => error.help(format!("did you mean '{near}'?")),
         None if known.is_empty() => error.help("start what writes the topic first"),

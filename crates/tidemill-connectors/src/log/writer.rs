@@ -99,7 +99,7 @@ impl Append {
         Ok(())
     }
 
-    /// Adds a record to the partition that its key's hash names (CRC-32, as librdkafka does), or in
+    /// Adds a record to the partition that its key's hash names (CRC-32), or in
     /// turn when it has no key.
     ///
     /// # Errors
