@@ -2,15 +2,18 @@
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tidemill_core::{Error, Kind};
 
 /// Longest text of the client library that goes into an error, in characters.
 const TROUBLE_CHARS_MAX: usize = 300;
+/// Events that are looked at for the reason of one error.
+const EVENTS_MAX: usize = 100;
 
 /// What the client library has reported of itself.
 #[derive(Debug, Default)]
@@ -67,6 +70,14 @@ impl ProducerContext for Context {
             let mut undelivered = self.0.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
             undelivered.get_or_insert_with(|| error.clone());
         }
+    }
+}
+
+/// Has the consumer hand over what it has to report.
+pub(crate) fn gather_troubles(consumer: &BaseConsumer<Context>) {
+    for _ in 0..EVENTS_MAX {
+        // says nothing both when there is no event and when it served one
+        let _ = consumer.poll(Duration::ZERO);
     }
 }
 

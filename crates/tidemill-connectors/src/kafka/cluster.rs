@@ -2,7 +2,7 @@
 //!
 //! Blocking, each call with a timeout; callers move it to a blocking thread.
 
-use super::client::{Context, failed};
+use super::client::{Context, failed, gather_troubles};
 use crate::topics::{split, topic_partition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -41,16 +41,28 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Every partition of the subscribed topics.
+    /// Refuses a subscription that names a topic that does not exist.
     ///
     /// # Errors
-    /// No broker answers, access is refused, or a named topic does not exist.
+    /// That, or no broker answers, or access is refused.
+    pub(crate) fn check(&self, subscription: &Subscription) -> Result<()> {
+        let Subscription::Topics(topics) = subscription else { return Ok(()) };
+        topics.iter().try_for_each(|topic| match self.count(topic)? {
+            Some(_) => Ok(()),
+            None => Err(self.missing(topic)),
+        })
+    }
+
+    /// Every partition of the subscribed topics that exist.
+    ///
+    /// # Errors
+    /// No broker answers, or access is refused.
     pub(crate) fn partitions(&self, subscription: &Subscription) -> Result<BTreeSet<Split>> {
         let mut found = BTreeSet::new();
         match subscription {
             Subscription::Topics(topics) => {
                 for topic in topics {
-                    let count = self.count(topic)?.ok_or_else(|| self.missing(topic))?;
+                    let count = self.count(topic)?.unwrap_or(0);
                     found.extend((0..count).map(|partition| split(topic, partition)));
                 }
             }
@@ -82,7 +94,8 @@ impl Cluster {
     fn topics(&self) -> Result<Vec<(String, u32)>> {
         let metadata = self.consumer.fetch_metadata(None, self.timeout);
         let metadata = metadata.map_err(|error| self.failed("cannot list the topics", &error))?;
-        let visible = metadata.topics().iter().filter(|about| !about.name().starts_with("__") && about.error().is_none());
+        let visible =
+            metadata.topics().iter().filter(|about| !about.name().starts_with("__") && about.error().is_none());
         Ok(visible.map(|about| (about.name().to_owned(), about.partitions().len() as u32)).collect())
     }
 
@@ -137,6 +150,7 @@ impl Cluster {
     }
 
     fn failed(&self, what: &str, error: &rdkafka::error::KafkaError) -> Error {
+        gather_troubles(&self.consumer);
         failed(what, &self.brokers, error, &self.consumer.client().context().0)
     }
 }

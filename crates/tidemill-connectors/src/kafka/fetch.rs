@@ -58,7 +58,8 @@ impl Part {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_failure(&self, failure: Option<RDKafkaErrorCode>) {
+    /// Says why fetching cannot go on.
+    pub(crate) fn set_failure(&self, failure: Option<RDKafkaErrorCode>) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 }

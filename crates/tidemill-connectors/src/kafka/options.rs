@@ -23,8 +23,11 @@ pub(crate) const KEY_PEM: OptionSpec =
     OptionSpec::new("kafka.ssl.key.pem", OptionKind::Secret, "private key of the client, as PEM");
 pub(crate) const KEY_PASSWORD: OptionSpec =
     OptionSpec::new("kafka.ssl.key.password", OptionKind::Secret, "password of the client's private key");
-pub(crate) const PASSED_ON: OptionSpec =
-    OptionSpec::new("kafka.*", OptionKind::Text, "a property of the Kafka client (librdkafka), if it is a known safe one");
+pub(crate) const PASSED_ON: OptionSpec = OptionSpec::new(
+    "kafka.*",
+    OptionKind::Text,
+    "a property of the Kafka client (librdkafka), if it is a known safe one",
+);
 
 /// Properties that a user may set beside those with an option of their own. Everything else is refused:
 /// librdkafka has properties that run a command, load a library, or turn a check off.

@@ -1,6 +1,8 @@
 //! Kafka as a sink.
 
-use super::options::{self as given, BOOTSTRAP, CONNECT_TIMEOUT, KEY_PASSWORD, KEY_PEM, OAUTH_SECRET, PASSED_ON, PASSWORD};
+use super::options::{
+    self as given, BOOTSTRAP, CONNECT_TIMEOUT, KEY_PASSWORD, KEY_PEM, OAUTH_SECRET, PASSED_ON, PASSWORD,
+};
 use super::transaction::{Ending, Session, Settings, name};
 use crate::topics::payload::{Encoded, RecordEncoder};
 use arrow::record_batch::RecordBatch;
@@ -91,8 +93,10 @@ fn settings(request: &SinkRequest, encoder: &RecordEncoder, clock: Arc<dyn Clock
         return Err(Error::invalid(format!("table '{table}' needs option 'topic', or a column 'topic' and no format")));
     }
     if topic.is_none() && is_transactional {
-        return Err(Error::invalid(format!("table '{table}' takes the topic from its rows, so it has no place for the epoch"))
-            .help("set option 'topic', or delivery = 'at-least-once'"));
+        return Err(Error::invalid(format!(
+            "table '{table}' takes the topic from its rows, so it has no place for the epoch"
+        ))
+        .help("set option 'topic', or delivery = 'at-least-once'"));
     }
     let name = name(&request.writer);
     let transaction_timeout = options.duration("transaction_timeout").unwrap_or(Duration::from_secs(60));
@@ -104,6 +108,8 @@ fn settings(request: &SinkRequest, encoder: &RecordEncoder, clock: Arc<dyn Clock
         ("partitioner", "murmur2_random"),
         // an epoch is sent at once; what gathers meanwhile makes the next request larger
         ("linger.ms", "1"),
+        // the brokers still write the end of the last transaction when the next begins, and ask to wait
+        ("retry.backoff.ms", "4"),
         ("queue.buffering.max.kbytes", "131072"),
         ("reconnect.backoff.max.ms", "2000"),
         ("socket.keepalive.enable", "true"),
@@ -200,5 +206,7 @@ fn with_session<'a>(session: &'a mut Option<Session>, settings: &Settings) -> Re
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.context(Kind::Bug, || "the thread that writes to Kafka ended early".into())?
+    tokio::task::spawn_blocking(work)
+        .await
+        .context(Kind::Bug, || "the thread that writes to Kafka ended early".into())?
 }

@@ -3,7 +3,9 @@
 use super::client::{Context, failed, misconfigured};
 use super::cluster::{Cluster, Subscription};
 use super::fetch::{Fetcher, Part};
-use super::options::{self as given, BOOTSTRAP, CONNECT_TIMEOUT, KEY_PASSWORD, KEY_PEM, OAUTH_SECRET, PASSED_ON, PASSWORD};
+use super::options::{
+    self as given, BOOTSTRAP, CONNECT_TIMEOUT, KEY_PASSWORD, KEY_PEM, OAUTH_SECRET, PASSED_ON, PASSWORD,
+};
 use crate::topics::starting::{Start, Starting};
 use crate::topics::{check_subscribed, columns, limit, names, topic_partition};
 use arrow::datatypes::SchemaRef;
@@ -12,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use regex::Regex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -131,7 +133,9 @@ struct KafkaSource {
     clock: Arc<dyn Clock>,
     refresh_interval: Duration,
     refreshed: Duration,
-    refreshing: Option<JoinHandle<Result<Offsets>>>,
+    refreshing: Option<JoinHandle<Result<Found>>>,
+    /// Losses that were passed over: position of the checkpoint, and the one to go on from.
+    gaps: BTreeMap<Split, (u64, u64)>,
     /// False until a plan has taken all that was fetched.
     drained: bool,
 }
@@ -169,17 +173,16 @@ impl KafkaSource {
             clock,
             refresh_interval: options.duration("metadata_refresh").unwrap_or(Duration::from_secs(30)),
             refreshing: None,
+            gaps: BTreeMap::new(),
             drained: false,
         })
     }
 
-    /// Takes in partitions that were found in the background, and looks again when it is time.
+    /// Takes in what a look at the brokers found, and looks again when it is time.
     async fn refresh(&mut self) -> Result<()> {
         if let Some(task) = self.refreshing.take_if(|task| task.is_finished()) {
             match task.await.context(Kind::Bug, || "the task that looks for new partitions ended early".into())? {
-                Ok(found) => found.0.into_iter().for_each(|(split, start)| {
-                    self.first.0.entry(split).or_insert(start);
-                }),
+                Ok(found) => self.take_in(found),
                 Err(error) => tracing::warn!(%error, "cannot look for new Kafka partitions, trying again later"),
             }
         }
@@ -190,13 +193,27 @@ impl KafkaSource {
             let known: BTreeSet<Split> = self.first.0.keys().cloned().collect();
             let news = self.fetcher.news.clone();
             self.refreshing = Some(tokio::task::spawn_blocking(move || {
-                let now = cluster.partitions(&subscription)?;
-                let new = cluster.starts(now.difference(&known));
+                let there = cluster.partitions(&subscription)?;
+                let new = cluster.starts(there.difference(&known));
                 news.notify_one();
-                new
+                Ok(Found { new: new?, gone: known.difference(&there).cloned().collect() })
             }));
         }
         Ok(())
+    }
+
+    fn take_in(&mut self, found: Found) {
+        for (split, start) in found.new.0 {
+            self.first.0.entry(split).or_insert(start);
+        }
+        for split in found.gone {
+            if self.fail_on_data_loss {
+                self.fetcher.part(&split).set_failure(Some(RDKafkaErrorCode::UnknownPartition));
+            } else {
+                tracing::warn!(%split, "the partition was deleted and is no longer read");
+                self.first.0.remove(&split);
+            }
+        }
     }
 
     /// What stands in the way of reading on from `from`, where fetching has stopped: the position to go
@@ -234,9 +251,14 @@ impl KafkaSource {
         Ok(onward)
     }
 
-    /// What can be read of one partition from `from` on, at most to `until`; has it fetched if it is not.
-    async fn available(&self, split: &Split, mut from: u64, until: Option<u64>) -> Result<SplitRange> {
+    /// What can be read of one partition from `position` on, at most to `until`; has it fetched if it
+    /// is not.
+    async fn available(&mut self, split: &Split, position: u64, until: Option<u64>) -> Result<SplitRange> {
         let part = self.fetcher.part(split);
+        let mut from = match self.gaps.get(split) {
+            Some((before, onward)) if *before == position => *onward,
+            _ => position,
+        };
         let failure = part.failure();
         let next = {
             let buffer = part.buffer();
@@ -245,6 +267,9 @@ impl KafkaSource {
         };
         if let Some(failure) = failure.filter(|_| next.is_none_or(|next| next == from)) {
             from = self.settle(&part, from, failure).await?;
+            if from != position {
+                self.gaps.insert(split.clone(), (position, from));
+            }
             self.fetcher.position(&part, from);
         } else if next.is_none() {
             self.fetcher.position(&part, from);
@@ -308,6 +333,14 @@ impl KafkaSource {
     }
 }
 
+/// What a look at the brokers found.
+struct Found {
+    /// New partitions and where they begin.
+    new: Offsets,
+    /// Known partitions that are not there any more.
+    gone: Vec<Split>,
+}
+
 /// What a reader does next.
 enum Look {
     /// All of the range that exists was taken.
@@ -343,11 +376,15 @@ fn look(part: &Part, wanted: &mut Range<u64>, is_repositioned: bool, out: &mut V
 fn subscription(table: &str, options: &Options) -> Result<Subscription> {
     match (options.text("subscribe").map(names), options.text("subscribe_pattern")) {
         (Some(topics), None) if !topics.is_empty() => Ok(Subscription::Topics(topics)),
-        (None, Some(pattern)) => Regex::new(&format!("^(?:{pattern})$"))
-            .map(Subscription::Pattern)
-            .context(Kind::Invalid, || format!("option 'subscribe_pattern' of table '{table}' is no regular expression")),
-        _ => Err(Error::invalid(format!("table '{table}' needs one of the options 'subscribe' and 'subscribe_pattern'"))
-            .help("subscribe = 'a,b' names topics; subscribe_pattern = 'events-.*' matches them")),
+        (None, Some(pattern)) => {
+            Regex::new(&format!("^(?:{pattern})$")).map(Subscription::Pattern).context(Kind::Invalid, || {
+                format!("option 'subscribe_pattern' of table '{table}' is no regular expression")
+            })
+        }
+        _ => {
+            Err(Error::invalid(format!("table '{table}' needs one of the options 'subscribe' and 'subscribe_pattern'"))
+                .help("subscribe = 'a,b' names topics; subscribe_pattern = 'events-.*' matches them"))
+        }
     }
 }
 
@@ -386,6 +423,7 @@ fn first_positions(
     starting: &Starting,
     resume_from: &Offsets,
 ) -> Result<(Offsets, BTreeSet<Split>)> {
+    cluster.check(subscription)?;
     let splits = cluster.partitions(subscription)?;
     let mut first = cluster.starts(&splits)?;
     let mut pinned = BTreeSet::new();
@@ -419,12 +457,13 @@ impl Source for KafkaSource {
     async fn plan(&mut self, from: &Offsets, ask: &Ask) -> Result<Vec<SplitRange>> {
         self.refresh().await?;
         let mut ranges = Vec::new();
-        for (split, first) in &self.first.0 {
+        for (split, first) in self.first.0.clone() {
+            let split = &split;
             let until = match ask.until.as_ref().map(|until| until.get(split)) {
                 Some(None) => continue,
                 until => until.flatten(),
             };
-            let range = self.available(split, from.get(split).unwrap_or(*first), until).await?;
+            let range = self.available(split, from.get(split).unwrap_or(first), until).await?;
             let pins = from.get(split).is_none() && self.pinned.contains(split);
             if pins || !range.is_empty() {
                 ranges.push(range);

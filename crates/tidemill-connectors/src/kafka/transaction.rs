@@ -86,7 +86,8 @@ impl Session {
         find_topic(&producer, settings)?;
         if settings.is_transactional {
             let begun = producer.init_transactions(settings.timeout);
-            begun.map_err(|error| failed("cannot begin to write transactions", &settings.brokers, &error, &context.0))?;
+            begun
+                .map_err(|error| failed("cannot begin to write transactions", &settings.brokers, &error, &context.0))?;
         }
         Ok(Session { settings: settings.clone(), producer, consumer })
     }
@@ -111,8 +112,10 @@ impl Session {
             Ok(note) if note.writer.starts_with(&writer.prefix()) => {
                 Ok(marker::find(writer, [(note.writer.as_str(), note.epoch)]))
             }
-            _ => Err(Error::invalid(format!("group '{group}' holds an offset of topic '{topic}' that is not of this query"))
-                .help("the group is written by Tidemill alone: rename the query or the sink, or delete the group")),
+            _ => Err(Error::invalid(format!(
+                "group '{group}' holds an offset of topic '{topic}' that is not of this query"
+            ))
+            .help("the group is written by Tidemill alone: rename the query or the sink, or delete the group")),
         }
     }
 
@@ -141,7 +144,6 @@ impl Session {
 
     fn transaction(&self, epoch: Epoch, records: &[Encoded]) -> KafkaResult<()> {
         self.producer.begin_transaction()?;
-        self.send(records)?;
         let mut offsets = TopicPartitionList::new();
         if let Some(topic) = &self.settings.topic {
             let note = Note { writer: self.settings.writer.id(), epoch: epoch.0 };
@@ -152,7 +154,10 @@ impl Session {
         }
         let group = self.consumer.group_metadata();
         let group = group.ok_or_else(|| KafkaError::ClientCreation("the consumer has no group".into()))?;
+        // first, because it soon tries again while the brokers still write the end of the last
+        // transaction; records would wait 20 ms for that
         self.producer.send_offsets_to_transaction(&offsets, &group, self.settings.timeout)?;
+        self.send(records)?;
         self.deliver()?;
         self.producer.commit_transaction(self.settings.timeout)
     }
@@ -204,8 +209,10 @@ fn find_topic(producer: &BaseProducer<Context>, settings: &Settings) -> Result<(
     let mut waited = Duration::ZERO;
     loop {
         let metadata = client.fetch_metadata(topic, settings.timeout);
-        let metadata = metadata
-            .map_err(|error| failed("cannot reach Kafka", &settings.brokers, &error, &producer.context().0))?;
+        let metadata = metadata.map_err(|error| {
+            producer.poll(TOPIC_POLL);
+            failed("cannot reach Kafka", &settings.brokers, &error, &producer.context().0)
+        })?;
         let about = metadata.topics().iter().find(|about| Some(about.name()) == topic);
         let Some(trouble) = about.and_then(|about| about.error()) else { return Ok(()) };
         if waited >= settings.timeout {

@@ -54,7 +54,10 @@ pub fn send(producer: &BaseProducer, topic: &str, partition: i32, values: &[Stri
     for value in values {
         producer.send(BaseRecord::<str, str>::to(topic).partition(partition).payload(value).key("k")).unwrap();
     }
-    producer.flush(TIMEOUT).unwrap();
+    // `flush` of this version of the client sleeps 100 ms at a time
+    while producer.in_flight_count() > 0 {
+        producer.poll(Duration::from_millis(1));
+    }
 }
 
 /// Writes `<from>` to `<to - 1>` to a partition.
