@@ -5,8 +5,17 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tidemill_core::{Error, Result};
+
+const NAME_BYTES_MAX: usize = 200;
+
+/// True for a text that can be the name of a file anywhere: up to 200 letters, digits, `.`, `_` and `-`,
+/// with no `.` in front.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-'));
+    plain && !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.starts_with('.')
+}
 
 /// Makes the names in `directory` durable.
 ///
@@ -44,8 +53,7 @@ pub(crate) fn make_directory(directory: &Path) -> Result<()> {
 /// The file cannot be written or synced.
 pub(crate) fn create(path: &Path, content: &[u8]) -> Result<bool> {
     let failed = |cause| Error::io(format!("cannot write {}", path.display()), cause);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4()));
+    let temporary = temporary(path);
     let written = write_synced(&temporary, content).and_then(|()| match fs::hard_link(&temporary, path) {
         Ok(()) => Ok(true),
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -56,6 +64,22 @@ pub(crate) fn create(path: &Path, content: &[u8]) -> Result<bool> {
     removed.map_err(failed)?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))?;
     Ok(created)
+}
+
+/// Writes a file in place of the one that may be there, in one step.
+///
+/// # Errors
+/// The file cannot be written or synced.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let failed = |cause| Error::io(format!("cannot write {}", path.display()), cause);
+    let temporary = temporary(path);
+    write_synced(&temporary, content).and_then(|()| fs::rename(&temporary, path)).map_err(failed)?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4()))
 }
 
 fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -76,6 +100,8 @@ mod tests {
         assert!(create(&deep.join("f"), b"one").unwrap());
         assert!(!create(&deep.join("f"), b"two").unwrap());
         assert_eq!(fs::read(deep.join("f")).unwrap(), b"one");
+        replace(&deep.join("f"), b"three").unwrap();
+        assert_eq!(fs::read(deep.join("f")).unwrap(), b"three");
         assert_eq!(fs::read_dir(&deep).unwrap().count(), 1);
     }
 }

@@ -7,6 +7,7 @@ mod durable;
 pub mod kafka;
 pub mod log;
 mod marker;
+pub mod schema_registry;
 mod topics;
 
 use tidemill_core::Registry;

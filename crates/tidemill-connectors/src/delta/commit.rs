@@ -116,3 +116,45 @@ pub(crate) async fn open(
     check(&layout, schema, &table.home.place)?;
     Ok((table, layout))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::home::Home;
+    use super::super::marks;
+    use super::*;
+    use arrow::array::{Int64Array, StringArray};
+    use std::sync::Arc;
+    use tidemill_core::clock::ManualClock;
+
+    fn rows(ids: std::ops::Range<i64>) -> RecordBatch {
+        let kinds: StringArray = ids.clone().map(|id| Some(if id % 2 == 0 { "a/b" } else { "c" })).collect();
+        RecordBatch::try_from_iter([
+            ("id", Arc::new(Int64Array::from_iter_values(ids)) as _),
+            ("kind", Arc::new(kinds) as _),
+        ])
+        .unwrap()
+    }
+
+    /// The way of an object store: two writers of one query and one of another, on one table.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn conditional_puts_decide_who_commits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, partition_by) = (ManualClock::at(1_000_000), ["kind".to_owned()]);
+        let home = Home::as_store(folder.path());
+        let (mut first, layout) = open(home.clone(), &rows(0..1).schema(), &partition_by).await.unwrap();
+        let (mut second, _) = open(home, &rows(0..1).schema(), &[]).await.unwrap();
+        let commit = |epoch, id, replaces| Commit { layout: &layout, replaces, transaction: Some((id, epoch)) };
+        let (q, r) = ("tidemill/q/s/i", "tidemill/r/s/i");
+        assert!(commit(0, q, false).run(&mut first, &[rows(0..4)], &clock).await.unwrap());
+        assert!(!commit(0, q, false).run(&mut second, &[rows(0..4)], &clock).await.unwrap(), "it is there already");
+        assert!(commit(7, r, false).run(&mut second, &[rows(4..5)], &clock).await.unwrap());
+        assert!(commit(1, q, true).run(&mut first, &[rows(5..8)], &clock).await.unwrap());
+        let error = commit(0, q, false).run(&mut second, &[rows(0..4)], &clock).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Fenced);
+        let found = marks::scan(&first.home, &first.log()).await.unwrap();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(q.to_owned(), 1), (r.to_owned(), 7)]);
+        second.reload().await.unwrap();
+        assert_eq!((second.version(), second.remove_all(0).await.unwrap().len()), (3, 2), "a file for each kind");
+        assert!(folder.path().join("kind=a%2Fb").is_dir());
+    }
+}

@@ -62,6 +62,13 @@ impl Home {
         Ok(Home { place, url, storage, directory: Some(directory) })
     }
 
+    /// A directory that is treated as an object store is: through the library, with conditional puts.
+    #[cfg(test)]
+    pub(crate) fn as_store(directory: &Path) -> Home {
+        let url = Url::from_directory_path(directory).unwrap();
+        Home { place: url.to_string(), url, storage: HashMap::new(), directory: None }
+    }
+
     /// The table there; not loaded yet, and perhaps not there.
     ///
     /// # Errors

@@ -51,6 +51,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client reports trouble");
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        // a source's group is never joined, so it does no harm when it may not be used
+        if code == RDKafkaErrorCode::GroupAuthorizationFailed {
+            return;
+        }
         let reason: String = reason.chars().take(TROUBLE_CHARS_MAX).collect();
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         // "all brokers are down" follows the reason why, and says less

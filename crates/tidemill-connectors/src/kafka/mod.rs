@@ -13,6 +13,7 @@ mod buffer;
 mod client;
 mod cluster;
 mod fetch;
+mod open;
 mod options;
 mod sink;
 mod source;

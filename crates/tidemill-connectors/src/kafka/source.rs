@@ -1,19 +1,19 @@
 //! Kafka as a source.
 
-use super::client::{Context, failed, misconfigured};
+use super::client::failed;
 use super::cluster::{Cluster, Subscription};
 use super::fetch::{Fetcher, Part};
+use super::open::{consumer, first_positions, subscription};
 use super::options::{
     self as given, BOOTSTRAP, CONNECT_TIMEOUT, KEY_PASSWORD, KEY_PEM, OAUTH_SECRET, PASSED_ON, PASSWORD,
 };
-use crate::topics::starting::{Start, Starting};
-use crate::topics::{check_subscribed, columns, limit, names, topic_partition};
+use crate::topics::starting::Starting;
+use crate::topics::{check_subscribed, columns, limit, topic_partition};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -371,80 +371,6 @@ fn look(part: &Part, wanted: &mut Range<u64>, is_repositioned: bool, out: &mut V
         (true, false) => Look::Position(buffer.next),
         (false, _) => Look::Wait,
     }
-}
-
-fn subscription(table: &str, options: &Options) -> Result<Subscription> {
-    match (options.text("subscribe").map(names), options.text("subscribe_pattern")) {
-        (Some(topics), None) if !topics.is_empty() => Ok(Subscription::Topics(topics)),
-        (None, Some(pattern)) => {
-            Regex::new(&format!("^(?:{pattern})$")).map(Subscription::Pattern).context(Kind::Invalid, || {
-                format!("option 'subscribe_pattern' of table '{table}' is no regular expression")
-            })
-        }
-        _ => {
-            Err(Error::invalid(format!("table '{table}' needs one of the options 'subscribe' and 'subscribe_pattern'"))
-                .help("subscribe = 'a,b' names topics; subscribe_pattern = 'events-.*' matches them"))
-        }
-    }
-}
-
-fn consumer(table: &str, options: &Options, buffer_bytes: u64) -> Result<Arc<BaseConsumer<Context>>> {
-    let group = options.text("group_id").map_or_else(|| format!("tidemill-{}", uuid::Uuid::new_v4()), str::to_owned);
-    // librdkafka's own queues: a bound for each partition
-    let queue_kbytes = (buffer_bytes / 1024 / 4).clamp(1_024, 65_536).to_string();
-    let config = given::configure(
-        table,
-        options,
-        &[
-            ("group.id", &group),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "true"),
-            ("auto.offset.reset", "error"),
-            ("isolation.level", "read_committed"),
-            ("allow.auto.create.topics", "false"),
-            ("fetch.wait.max.ms", "500"),
-            ("fetch.queue.backoff.ms", "5"),
-            ("fetch.error.backoff.ms", "100"),
-            ("queued.max.messages.kbytes", &queue_kbytes),
-            ("reconnect.backoff.max.ms", "2000"),
-            ("socket.keepalive.enable", "true"),
-            ("topic.metadata.refresh.interval.ms", "30000"),
-        ],
-    )?;
-    let consumer = config.create_with_context(Context::default()).map_err(|error| misconfigured(table, error))?;
-    Ok(Arc::new(consumer))
-}
-
-/// Where every partition begins that `resume_from` does not hold, and which of these must be pinned.
-fn first_positions(
-    cluster: &Cluster,
-    subscription: &Subscription,
-    starting: &Starting,
-    resume_from: &Offsets,
-) -> Result<(Offsets, BTreeSet<Split>)> {
-    cluster.check(subscription)?;
-    let splits = cluster.partitions(subscription)?;
-    let mut first = cluster.starts(&splits)?;
-    let mut pinned = BTreeSet::new();
-    if resume_from.0.is_empty() {
-        let ends = cluster.ends(&splits)?;
-        for (split, position) in &mut first.0 {
-            let (topic, partition) = topic_partition(split)?;
-            let end = ends.get(split).unwrap_or(*position);
-            match starting.of(topic, partition)? {
-                Start::Earliest => continue,
-                Start::Latest => *position = end,
-                Start::At(offset) if (*position..=end).contains(&offset) => *position = offset,
-                Start::At(offset) => {
-                    let place = format!("topic '{topic}', partition {partition}, which holds {position} to {end}");
-                    return Err(Error::invalid(format!("'starting_offsets' is {offset} for {place}")));
-                }
-            }
-            pinned.insert(split.clone());
-        }
-    }
-    Ok((first, pinned))
 }
 
 #[async_trait]

@@ -2,6 +2,8 @@
 //!
 //! The marker is the metadata of an offset that our own group (named as the transactional id) commits
 //! on partition 0 of the topic, in the same transaction as the rows: `{"writer": ..., "epoch": ...}`.
+//! Brokers forget the offsets of a group that has committed nothing for `offsets.retention.minutes`
+//! (7 days unless set): a query that stood longer finds no marker, and says so.
 //!
 //! Order matters: [`Session::open`] fences every earlier life of the producer and lets the broker settle
 //! what that left open; only then the marker is read. After an unclear error the session is thrown away

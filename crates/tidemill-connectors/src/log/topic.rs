@@ -10,7 +10,6 @@ use tidemill_core::{Error, Result};
 
 /// The version of the layout that this code writes, and the only one it reads.
 const VERSION: u32 = 1;
-const NAME_BYTES_MAX: usize = 200;
 const PARTITIONS_MAX: u32 = 1024;
 
 /// What never changes in the life of a topic.
@@ -38,8 +37,7 @@ impl Paths {
     /// # Errors
     /// A name that is no plain file name.
     pub(crate) fn new(root: &Path, topic: &str) -> Result<Paths> {
-        let plain = topic.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-'));
-        if !plain || topic.is_empty() || topic.len() > NAME_BYTES_MAX || topic.starts_with('.') {
+        if !durable::is_plain_name(topic) {
             return Err(Error::invalid(format!("'{topic}' is not a name for a topic"))
                 .help("use up to 200 letters, digits, '.', '_' and '-', with no '.' in front"));
         }

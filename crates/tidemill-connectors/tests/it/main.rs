@@ -6,5 +6,6 @@
 mod delta;
 mod kafka;
 mod log;
+mod schema_registry;
 mod services;
 mod support;
