@@ -13,6 +13,10 @@ use std::time::Duration;
 use tidemill_core::nearest::nearest;
 use tidemill_core::{Error, Offsets, Result, Split};
 
+/// A topic that seems to be gone is looked for this often, with this pause between.
+const GONE_LOOKS: u32 = 5;
+const GONE_PAUSE: Duration = Duration::from_millis(500);
+
 /// Which topics a table reads.
 #[derive(Debug, Clone)]
 pub(crate) enum Subscription {
@@ -123,6 +127,22 @@ impl Cluster {
     /// No broker answers, or access is refused.
     pub(crate) fn ends<'a>(&self, splits: impl IntoIterator<Item = &'a Split>) -> Result<Offsets> {
         self.offsets(splits, Offset::End)
+    }
+
+    /// Oldest offset and end of a partition; `None` when it is gone. A broker that has just started may
+    /// not know its topics yet, so that is asked more than once.
+    ///
+    /// # Errors
+    /// No broker answers, or access is refused.
+    pub(crate) fn bounds(&self, split: &Split) -> Result<Option<(u64, u64)>> {
+        let (topic, partition) = topic_partition(split)?;
+        for _ in 0..GONE_LOOKS {
+            if self.count(topic)?.is_some_and(|count| count > partition) {
+                return Ok(self.starts([split])?.get(split).zip(self.ends([split])?.get(split)));
+            }
+            std::thread::sleep(GONE_PAUSE);
+        }
+        Ok(None)
     }
 
     /// One request a broker for all of its partitions. The "timestamps" -2 and -1 stand for the two ends

@@ -147,16 +147,20 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
+        // after every sleep all queues are looked at, in case a call was missed
+        let mut looks_at_all = true;
         while !self.shared.stop.load(Ordering::Acquire) {
             self.carry_out_positions();
             self.serve_client();
             let bytes_max = self.shared.bytes_max / self.queues.len().max(1);
             let mut moved = false;
             for (part, queue) in self.queues.values() {
-                if part.ready.load(Ordering::Acquire) && part.buffer().bytes() < bytes_max {
+                let is_ready = looks_at_all || part.ready.load(Ordering::Acquire);
+                if is_ready && part.buffer().bytes() < bytes_max {
                     moved |= drain(part, queue);
                 }
             }
+            looks_at_all = !moved;
             if moved {
                 self.news.notify_one();
             } else {

@@ -224,15 +224,16 @@ impl KafkaSource {
             return Err(Error::new(Kind::Denied, format!("the brokers refuse topic '{topic}': {failure}")));
         }
         let (cluster, split) = (self.cluster.clone(), part.split.clone());
-        let bounds = blocking("ask Kafka for offsets", move || {
-            let (topic, partition) = topic_partition(&split)?;
-            if cluster.count(topic)?.is_none_or(|count| count <= partition) {
-                return Ok(None);
+        let bounds = match blocking("ask Kafka for offsets", move || cluster.bounds(&split)).await {
+            // as with any other silence of the brokers: the same position is tried again
+            Err(error) if error.kind() == Kind::Again => {
+                tracing::warn!(split = %part.split, error = error.chain(), "the brokers do not answer, trying again");
+                return Ok(from);
             }
-            Ok(cluster.starts([&split])?.get(&split).zip(cluster.ends([&split])?.get(&split)))
-        });
+            bounds => bounds?,
+        };
         let place = format!("topic '{topic}', partition {partition}");
-        let (message, onward) = match bounds.await? {
+        let (message, onward) = match bounds {
             None => (format!("{place}: it was deleted, and was read up to offset {from}"), from),
             Some((start, _)) if from < start => {
                 (format!("{place}: offsets {from} to {start} were deleted before they were read"), start)

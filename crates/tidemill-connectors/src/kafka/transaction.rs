@@ -138,7 +138,8 @@ impl Session {
             .caused_by(error)),
             Err(error) if is_refused(&error) => {
                 Err(Error::new(Kind::Data, format!("the brokers refuse a record of table '{}'", self.settings.table))
-                    .caused_by(error))
+                    .caused_by(error)
+                    .help("a record that is too large needs a larger kafka.message.max.bytes, here and on the brokers"))
             }
             Err(error) => Ok(Ending::Unclear(error)),
         }
