@@ -1,7 +1,8 @@
 //! Where a table lives, and how its files become durable there.
 
 use super::errors::{failed, store_failed};
-use crate::durable;
+use crate::durable::Disk;
+use crate::names;
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::logstore::{CommitOrBytes, LogStoreRef};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
@@ -54,7 +55,7 @@ impl Home {
             let url = url.ok_or_else(wrong)?;
             return Ok(Home { place, url, storage, directory: None });
         };
-        durable::make_directory(&directory)?;
+        Disk::default().create_directory(&directory)?;
         check_writable(&directory)?;
         let failure = |cause| Error::io(format!("cannot open {}", directory.display()), cause);
         let directory = std::fs::canonicalize(&directory).map_err(failure)?;
@@ -93,8 +94,8 @@ impl Home {
             Some(directory) => {
                 let path = directory.join(name);
                 let write = move || -> Result<()> {
-                    durable::make_directory(path.parent().unwrap_or(&path))?;
-                    match durable::create(&path, &content)? {
+                    Disk::default().create_directory(path.parent().unwrap_or(&path))?;
+                    match names::create(&path, &content)? {
                         true => Ok(()),
                         false => Err(Error::bug(format!("{} is there already", path.display()))),
                     }
@@ -120,7 +121,7 @@ impl Home {
         if let (Some(directory), CommitOrBytes::LogBytes(bytes)) = (&self.directory, &commit) {
             let path = directory.join(LOG).join(format!("{version:020}.json"));
             let bytes = bytes.clone();
-            let created = tokio::task::spawn_blocking(move || durable::create(&path, &bytes)).await;
+            let created = tokio::task::spawn_blocking(move || names::create(&path, &bytes)).await;
             let created = created.context(Kind::Bug, || "the thread that writes a commit ended early".into())??;
             return Ok(if created { Put::Done } else { Put::Taken });
         }
@@ -144,7 +145,7 @@ impl Home {
                 std::fs::File::open(entry.path()).and_then(|file| file.sync_all()).map_err(failure)?;
             }
         }
-        durable::sync_directory(&log)
+        Disk::default().sync_directory(&log)
     }
 }
 

@@ -6,6 +6,7 @@
 use super::errors::failed;
 use super::home::{Home, LOG, Put};
 use super::schema;
+use crate::durable::Disk;
 use arrow::datatypes::SchemaRef;
 use deltalake::DeltaTable;
 use deltalake::checkpoints::{cleanup_metadata, create_checkpoint};
@@ -71,7 +72,7 @@ impl Table {
         let protocol = schema::protocol(&columns)?;
         let delta = home.table()?;
         if let Some(directory) = home.directory() {
-            crate::durable::make_directory(&directory.join(LOG))?;
+            Disk::default().create_directory(&directory.join(LOG))?;
         }
         let operation = DeltaOperation::Create {
             mode: SaveMode::ErrorIfExists,

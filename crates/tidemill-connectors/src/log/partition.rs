@@ -3,7 +3,7 @@
 use super::batch::Builder;
 use super::segment::{Segment, list, name};
 use super::writer::cut;
-use crate::durable;
+use crate::durable::Disk;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -100,7 +100,7 @@ impl Partition {
             self.segments.pop_front();
             deleted = true;
         }
-        if deleted { durable::sync_directory(&self.directory) } else { Ok(()) }
+        if deleted { Disk::default().sync_directory(&self.directory) } else { Ok(()) }
     }
 
     fn failed(&self, what: &str, cause: std::io::Error) -> Error {
@@ -144,7 +144,7 @@ fn create(directory: &Path, base: u64) -> Result<File> {
     let path = directory.join(name(base));
     let created = OpenOptions::new().append(true).create(true).open(&path);
     let file = created.map_err(|cause| Error::io(format!("cannot make {}", path.display()), cause))?;
-    durable::sync_directory(directory)?;
+    Disk::default().sync_directory(directory)?;
     Ok(file)
 }
 

@@ -1,6 +1,6 @@
 //! The identity of a topic: `topic.json`, and the paths inside a topic.
 
-use crate::durable;
+use crate::names;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -37,7 +37,7 @@ impl Paths {
     /// # Errors
     /// A name that is no plain file name.
     pub(crate) fn new(root: &Path, topic: &str) -> Result<Paths> {
-        if !durable::is_plain_name(topic) {
+        if !names::is_plain(topic) {
             return Err(Error::invalid(format!("'{topic}' is not a name for a topic"))
                 .help("use up to 200 letters, digits, '.', '_' and '-', with no '.' in front"));
         }
@@ -111,7 +111,7 @@ impl Identity {
     pub(crate) fn write(&self, paths: &Paths) -> Result<()> {
         let text =
             serde_json::to_vec(self).map_err(|cause| Error::bug("cannot write a topic's identity").caused_by(cause))?;
-        match durable::create(&paths.identity(), &text)? {
+        match names::create(&paths.identity(), &text)? {
             true => Ok(()),
             false => Err(Error::bug(format!("{} was written under our lock", paths.identity().display()))),
         }

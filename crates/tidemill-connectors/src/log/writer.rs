@@ -9,7 +9,8 @@ use super::partition::Partition;
 use super::published;
 use super::segment::{list, name};
 use super::topic::{Identity, Paths};
-use crate::durable;
+use crate::durable::Disk;
+use crate::names;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -141,7 +142,7 @@ impl LogWriter {
     /// [`Kind::Fenced`] when another process writes the topic; a damaged topic; no room or permission.
     pub fn open(root: &Path, topic: &str, options: TopicOptions) -> Result<LogWriter> {
         let paths = Paths::new(root, topic)?;
-        durable::make_directory(&paths.directory())?;
+        Disk::default().create_directory(&paths.directory())?;
         let lock = lock(&paths)?;
         let identity = match Identity::read(&paths)? {
             Some(identity) => identity,
@@ -285,7 +286,9 @@ impl LogWriter {
         let directory = self.paths.commits();
         let path = directory.join(name(self.committed.sequence));
         let frame = self.committed.seal(self.committed.writers.iter());
-        durable::create(&path, &frame)?;
+        if !names::create(&path, &frame)? {
+            return Err(Error::bug(format!("{} is there before its first commit", path.display())));
+        }
         (self.commits, self.commits_bytes) = (cut(&path, frame.len() as u64)?, frame.len() as u64);
         let old = std::mem::replace(&mut self.commits_path, path);
         for base in list(&directory)? {
@@ -340,20 +343,20 @@ fn lock(paths: &Paths) -> Result<File> {
 fn make(paths: &Paths, partitions: u32) -> Result<Identity> {
     let identity = Identity::mint(partitions)?;
     for partition in 0..partitions {
-        durable::make_directory(&paths.partition(partition))?;
+        Disk::default().create_directory(&paths.partition(partition))?;
     }
-    durable::make_directory(&paths.commits())?;
+    Disk::default().create_directory(&paths.commits())?;
     let nothing = Committed { ends: vec![0; partitions as usize], ..Committed::default() };
     let first = paths.commits().join(name(0));
-    if !durable::create(&first, &nothing.seal(nothing.writers.iter()))? {
+    if !names::create(&first, &nothing.seal(nothing.writers.iter()))? {
         // an earlier attempt got this far, perhaps with another number of partitions
         fs::remove_file(&first).map_err(|cause| Error::io(format!("cannot delete {}", first.display()), cause))?;
-        durable::create(&first, &nothing.seal(nothing.writers.iter()))?;
+        names::create(&first, &nothing.seal(nothing.writers.iter()))?;
     }
     let published = open_published(paths)?;
     let written = published::write(&published, published::boot(), 0).and_then(|()| published.sync_all());
     written.map_err(|cause| Error::io(format!("cannot write {}", paths.published().display()), cause))?;
-    durable::sync_directory(&paths.directory())?;
+    Disk::default().sync_directory(&paths.directory())?;
     identity.write(paths)?;
     Ok(identity)
 }

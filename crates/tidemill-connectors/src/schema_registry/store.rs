@@ -13,7 +13,8 @@
 use super::arrow::ddl_to_avro;
 use super::avro::AvroSchema;
 use super::compatibility::{Compatibility, problems};
-use crate::durable;
+use crate::durable::Disk;
+use crate::names;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -81,8 +82,8 @@ impl SchemaRegistry {
                 .help("give a path or a file:// URL"));
             }
         };
-        durable::make_directory(&root.join("subjects"))?;
-        durable::make_directory(&root.join("ids"))?;
+        Disk::default().create_directory(&root.join("subjects"))?;
+        Disk::default().create_directory(&root.join("ids"))?;
         Ok(SchemaRegistry { root })
     }
 
@@ -111,7 +112,7 @@ impl SchemaRegistry {
             self.check(subject, newest, &parsed)?;
         }
         let (id, version) = (self.ids()?.last().copied().unwrap_or(0) + 1, newest + 1);
-        durable::make_directory(&directory)?;
+        Disk::default().create_directory(&directory)?;
         let id_file = IdFile { subject: subject.to_owned(), version };
         let id_file =
             serde_json::to_vec(&id_file).map_err(|cause| Error::bug("cannot write an id").caused_by(cause))?;
@@ -194,10 +195,14 @@ impl SchemaRegistry {
     /// The file cannot be written.
     pub fn set_compatibility(&self, subject: &str, compatibility: Compatibility) -> Result<()> {
         let directory = self.subject(subject)?;
-        durable::make_directory(&directory)?;
+        Disk::default().create_directory(&directory)?;
         let text = serde_json::to_vec(&Config { compatibility });
         let text = text.map_err(|cause| Error::bug("cannot write a configuration").caused_by(cause))?;
-        durable::replace(&directory.join("config.json"), &text)
+        let (path, disk) = (directory.join("config.json"), Disk::default());
+        let staged = names::staged(&path);
+        disk.write(&staged, &text)?;
+        fs::rename(&staged, &path).map_err(|cause| Error::io(format!("cannot write {}", path.display()), cause))?;
+        disk.sync_directory(&directory)
     }
 
     fn check(&self, subject: &str, newest: u32, schema: &AvroSchema) -> Result<()> {
@@ -230,7 +235,7 @@ impl SchemaRegistry {
     }
 
     fn subject(&self, subject: &str) -> Result<PathBuf> {
-        if !durable::is_plain_name(subject) {
+        if !names::is_plain(subject) {
             return Err(Error::invalid(format!("'{subject}' is not a name for a subject"))
                 .help("use up to 200 letters, digits, '.', '_' and '-', with no '.' in front"));
         }
@@ -250,7 +255,7 @@ impl SchemaRegistry {
     }
 
     fn create(&self, path: &Path, content: &[u8]) -> Result<()> {
-        match durable::create(path, content)? {
+        match names::create(path, content)? {
             true => Ok(()),
             false => Err(Error::bug(format!("{} appeared while the registry was locked", path.display()))),
         }
