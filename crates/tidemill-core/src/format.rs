@@ -54,6 +54,12 @@ pub trait Format: Send + Sync {
     /// How it finds records in a file.
     fn framing(&self) -> Framing;
 
+    /// True when it finds columns by their position in a record, as CSV does: its decoder must be given
+    /// every declared column, in order, and not only those that the pipeline reads.
+    fn by_position(&self) -> bool {
+        false
+    }
+
     /// A decoder that gives the columns of `schema`. A field that is not nullable must be present and
     /// not null in every record.
     ///

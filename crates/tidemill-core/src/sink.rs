@@ -107,6 +107,11 @@ pub trait SinkConnector: Send + Sync {
         Duration::ZERO
     }
 
+    /// True for a sink that is called for every epoch, also when there are no rows.
+    fn every_epoch(&self) -> bool {
+        false
+    }
+
     /// Connects. A sink that cannot be reached or written says so here, not at the first commit.
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>>;
 }

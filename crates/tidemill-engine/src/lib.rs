@@ -1,1 +1,22 @@
-//! tidemill-engine
+//! The engine: SQL and DataFrame plans, operators, state, checkpoints, and the epoch loop.
+//!
+//! Must not contain: a connector's name, HTTP, Python.
+
+pub mod checkpoint;
+pub mod dataflow;
+pub mod dead_letter;
+pub mod deliver;
+pub mod errors;
+pub mod function;
+pub mod ingest;
+pub mod operator;
+pub mod pipeline;
+pub mod progress;
+pub mod recover;
+pub mod report;
+pub mod run;
+pub mod start;
+pub mod state;
+pub mod time;
+pub mod turn;
+pub mod watermark;

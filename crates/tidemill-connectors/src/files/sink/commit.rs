@@ -1,0 +1,276 @@
+//! How an epoch gets into the directory:
+//!
+//! 1. its rows are written to `_tidemill/staging/` and synced;
+//! 2. the files are moved into the directory, where no log names them yet, and the directory is synced;
+//! 3. the manifest is created if its number is free, and its directory is synced. This is the commit.
+//!
+//! After a crash before 3 the files of 1 and 2 are nobody's: the next start removes those that carry
+//! our incarnation. Rows and epoch are published by one file, so there is nothing in between.
+
+use crate::durable::Disk;
+use crate::files::manifest::{Log, Manifest, OWN_DIRECTORY, Publication, PublishedFile};
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::Compression;
+use ::parquet::file::properties::WriterProperties;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tidemill_core::sink::{Marker, OutputMode, SinkRequest, Writer};
+use tidemill_core::types::{name, parse_schema, schema_ddl};
+use tidemill_core::{Epoch, Error, Kind, Result, ResultExt};
+
+/// How often another writer may take the next number before we give up.
+const NUMBER_TAKEN_MAX: usize = 100;
+
+/// A directory that is written to.
+pub(super) struct Directory {
+    disk: Disk,
+    root: PathBuf,
+    staging: PathBuf,
+    table: String,
+    writer: Writer,
+    schema: SchemaRef,
+    mode: Publication,
+    properties: WriterProperties,
+    rows_max: Option<u64>,
+    log: Log,
+    /// A commit failed, so what is on disk is not known.
+    failed: bool,
+}
+
+impl Directory {
+    /// Opens the directory `root` or makes it, and removes what a crash of ours has left in it.
+    ///
+    /// # Errors
+    /// A directory that cannot be written, a damaged log, other columns than were written before.
+    pub fn open(
+        disk: Disk,
+        root: PathBuf,
+        request: SinkRequest,
+        compression: Compression,
+        rows_max: Option<u64>,
+    ) -> Result<Self> {
+        let staging = root.join(OWN_DIRECTORY).join("staging");
+        disk.create_directory(&staging)?;
+        disk.create_directory(&root.join(OWN_DIRECTORY).join("log"))?;
+        let directory = Directory {
+            log: Log::open(&root)?,
+            disk,
+            staging,
+            root,
+            table: request.table,
+            writer: request.writer,
+            schema: request.schema,
+            mode: match request.mode {
+                OutputMode::Append | OutputMode::Update => Publication::Append,
+                OutputMode::Complete => Publication::Overwrite,
+            },
+            properties: WriterProperties::builder().set_compression(compression).build(),
+            rows_max,
+            failed: false,
+        };
+        directory.check_schema()?;
+        directory.check_types()?;
+        directory.remove_leftovers()?;
+        Ok(directory)
+    }
+
+    /// What the log says of our writer, read again.
+    pub fn marker(&mut self) -> Result<Marker> {
+        self.log.refresh()?;
+        Ok(self.log.marker(&self.writer))
+    }
+
+    /// Publishes the rows of `epoch`.
+    ///
+    /// # Errors
+    /// After an error this directory takes no more commits.
+    pub fn commit(&mut self, epoch: Epoch, rows: &[RecordBatch]) -> Result<()> {
+        if self.failed {
+            return Err(Error::new(Kind::Io, format!("sink '{}' takes no epoch after one that failed", self.table)));
+        }
+        if let Marker::At(held) = self.log.marker(&self.writer)
+            && held >= epoch
+        {
+            return Err(Error::bug(format!("sink '{}' holds epoch {held} and was given epoch {epoch}", self.table)));
+        }
+        self.failed = true;
+        let files = self.write(epoch, rows)?;
+        self.publish(epoch, files)?;
+        self.failed = false;
+        self.remove_replaced();
+        Ok(())
+    }
+
+    /// Steps 1 and 2: the files lie in the directory, durable and not published.
+    fn write(&self, epoch: Epoch, rows: &[RecordBatch]) -> Result<Vec<PublishedFile>> {
+        let total: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        if total == 0 {
+            return Ok(Vec::new());
+        }
+        let mut files = Vec::new();
+        for (number, batches) in pieces(rows, self.rows_max).into_iter().enumerate() {
+            let name = format!("part-{epoch}-{number}-{}.parquet", self.own_mark());
+            files.push(self.stage(name, &batches)?);
+        }
+        for file in &files {
+            let (from, to) = (self.staging.join(&file.name), self.root.join(&file.name));
+            if !self.disk.move_new(&from, &to)? {
+                return Err(Error::new(Kind::Fenced, format!("'{}' is there already", to.display())).help(
+                    "another process, or another sink of this query, writes the same epochs here: keep one of them",
+                ));
+            }
+        }
+        self.disk.sync_directory(&self.root)?;
+        Ok(files)
+    }
+
+    fn stage(&self, name: String, batches: &[RecordBatch]) -> Result<PublishedFile> {
+        let path = self.staging.join(&name);
+        let context = || format!("cannot write '{}'", path.display());
+        let file = self.disk.new_file(&path)?;
+        let mut writer = ArrowWriter::try_new(file, self.schema.clone(), Some(self.properties.clone()))
+            .context(Kind::Io, context)?;
+        let mut rows = 0;
+        for batch in batches {
+            let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec()).map_err(|error| {
+                Error::bug(format!("rows for sink '{}' do not have its columns", self.table)).caused_by(error)
+            })?;
+            rows += batch.num_rows() as u64;
+            writer.write(&batch).context(Kind::Io, context)?;
+        }
+        writer.finish().context(Kind::Io, context)?;
+        let file = writer.inner();
+        self.disk.sync_file(file, &path)?;
+        let bytes = file.metadata().map_err(|error| Error::io(context(), error))?.len();
+        Ok(PublishedFile { name, bytes, rows })
+    }
+
+    /// Step 3. Other queries may write here too, and take a number before us; our own query may not.
+    fn publish(&mut self, epoch: Epoch, files: Vec<PublishedFile>) -> Result<()> {
+        let schema = schema_ddl(&self.schema);
+        let manifest = Manifest::new(self.writer.clone(), epoch, self.mode, schema, files);
+        let staged = self.staging.join(format!("manifest-{epoch}-{}.json", self.own_mark()));
+        let before = self.log.marker(&self.writer);
+        for _ in 0..NUMBER_TAKEN_MAX {
+            if self.log.publish(&self.disk, &staged, &manifest)? {
+                return Ok(());
+            }
+            self.log.refresh()?;
+            if self.log.marker(&self.writer) != before {
+                let query = &self.writer.query;
+                return Err(Error::new(
+                    Kind::Fenced,
+                    format!("another process writes query '{query}' to '{}'", self.root.display()),
+                )
+                .help("two processes run the same query: stop one of them"));
+            }
+            self.check_schema()?;
+        }
+        let root = self.root.display();
+        Err(Error::new(Kind::Again, format!("other queries write to '{root}' so often that no manifest got through")))
+    }
+
+    /// The columns are fixed by the first commit.
+    fn check_schema(&self) -> Result<()> {
+        let Some(written) = &self.log.schema else { return Ok(()) };
+        let written = parse_schema(written)?;
+        match difference(&written, &self.schema) {
+            None => Ok(()),
+            Some(difference) => Err(Error::invalid(format!(
+                "sink '{}' has other columns than '{}' holds: {difference}",
+                self.table,
+                self.root.display()
+            ))
+            .help("write to another directory, or select the columns as they were")),
+        }
+    }
+
+    /// A type that Parquet cannot hold is refused before the first row.
+    fn check_types(&self) -> Result<()> {
+        ArrowWriter::try_new(Vec::new(), self.schema.clone(), None)
+            .map(drop)
+            .context(Kind::Invalid, || format!("sink '{}' has a column that Parquet cannot hold", self.table))
+    }
+
+    /// Removes what we have written and not published, and what was published once and is replaced.
+    fn remove_leftovers(&self) -> Result<()> {
+        let published: HashSet<&str> = self.log.published.iter().map(|file| file.name.as_str()).collect();
+        let replaced: HashSet<&str> = self.log.replaced.iter().map(String::as_str).collect();
+        let mark = format!("-{}.", self.own_mark());
+        for name in names(&self.staging)?.iter().filter(|name| name.contains(&mark)) {
+            self.disk.remove(&self.staging.join(name))?;
+        }
+        for name in names(&self.root)? {
+            let ours = name.starts_with("part-") && name.ends_with(".parquet") && name.contains(&mark);
+            if replaced.contains(name.as_str()) || (ours && !published.contains(name.as_str())) {
+                self.disk.remove(&self.root.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files that this commit has replaced. They are nobody's already: if it fails, the next
+    /// start removes them.
+    fn remove_replaced(&mut self) {
+        for name in std::mem::take(&mut self.log.replaced) {
+            let path = self.root.join(name);
+            if let Err(error) = self.disk.remove(&path) {
+                tracing::warn!(file = %path.display(), error = %error.chain(), "a replaced file could not be removed");
+            }
+        }
+    }
+
+    /// What marks files as ours: the beginning of our incarnation.
+    fn own_mark(&self) -> &str {
+        let incarnation = &self.writer.incarnation.0;
+        incarnation.get(..8).unwrap_or(incarnation)
+    }
+}
+
+/// The rows in pieces of at most `rows_max`.
+fn pieces(rows: &[RecordBatch], rows_max: Option<u64>) -> Vec<Vec<RecordBatch>> {
+    let limit = rows_max.map_or(usize::MAX, |rows_max| usize::try_from(rows_max).unwrap_or(usize::MAX));
+    let mut pieces = vec![Vec::new()];
+    let mut room = limit;
+    for batch in rows {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            if room == 0 {
+                pieces.push(Vec::new());
+                room = limit;
+            }
+            let length = room.min(batch.num_rows() - start);
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(batch.slice(start, length));
+            }
+            (start, room) = (start + length, room - length);
+        }
+    }
+    pieces
+}
+
+/// How the columns of `now` differ from those of `written`, in names, types or order; whether they may be
+/// NULL does not count.
+fn difference(written: &Schema, now: &Schema) -> Option<String> {
+    let column = |schema: &Schema, index: usize| {
+        schema.fields().get(index).map(|field| format!("{} {}", field.name(), name(field.data_type())))
+    };
+    let count = written.fields().len().max(now.fields().len());
+    (0..count).find_map(|index| match (column(written, index), column(now, index)) {
+        (Some(was), Some(is)) if was == is => None,
+        (Some(was), Some(is)) => Some(format!("column {} was '{was}' and is '{is}'", index + 1)),
+        (Some(was), None) => Some(format!("column '{was}' is missing")),
+        (None, Some(is)) => Some(format!("column '{is}' is new")),
+        (None, None) => None,
+    })
+}
+
+/// Names of the files in `directory`.
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let context = |error| Error::io(format!("cannot read '{}'", directory.display()), error);
+    let entries = fs::read_dir(directory).map_err(context)?;
+    entries.map(|entry| Ok(entry.map_err(context)?.file_name().to_string_lossy().into_owned())).collect()
+}

@@ -1,0 +1,62 @@
+//! The records of the journal.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tidemill_core::{Epoch, SplitRange};
+
+/// What an epoch will do, pinned before it does anything: from here it is deterministic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The epoch's instant, in microseconds.
+    pub timestamp: i64,
+    /// What is read, by source table.
+    pub ranges: BTreeMap<String, Vec<SplitRange>>,
+    /// False for an epoch that is run only because the watermark has moved.
+    pub has_data: bool,
+    /// The watermarks of every part.
+    pub watermarks: Vec<PlannedWatermark>,
+}
+
+/// The watermarks of one part in an epoch, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWatermark {
+    /// Rows behind this are late: the watermark of the epoch before.
+    pub late: i64,
+    /// What is behind this is final.
+    pub current: i64,
+}
+
+/// What an epoch has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The watermark of every part after it, in milliseconds.
+    pub next_watermarks: Vec<i64>,
+    /// The newest epoch in which each sink got rows.
+    pub sinks: BTreeMap<String, Epoch>,
+}
+
+/// A record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// Before an epoch.
+    Plan(PlanRecord),
+    /// Changes of one operator's state in an epoch, as columns.
+    Changes { epoch: Epoch, operator: String, rows: Vec<u8> },
+    /// After an epoch.
+    Commit(CommitRecord),
+}
+
+impl Record {
+    /// Epoch it belongs to.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Record::Plan(plan) => plan.epoch,
+            Record::Changes { epoch, .. } => *epoch,
+            Record::Commit(commit) => commit.epoch,
+        }
+    }
+}

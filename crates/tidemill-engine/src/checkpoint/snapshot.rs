@@ -1,0 +1,156 @@
+//! Snapshots: the whole state after an epoch, so that a start replays few changes. A snapshot counts
+//! only when its manifest is there and every file matches it; otherwise the one before is used.
+
+use super::durable;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tidemill_core::{Epoch, Error, Offsets, Result};
+
+/// Snapshots that are kept.
+const KEPT: usize = 2;
+
+/// What a snapshot holds beside the state of operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The epoch it is the state after.
+    pub epoch: Epoch,
+    /// How far each source table has been read.
+    pub offsets: BTreeMap<String, Offsets>,
+    /// Watermark each part used in the epoch, in milliseconds: rows behind it are late in the next.
+    pub watermarks: Vec<i64>,
+    /// Watermark of each part after the epoch, in milliseconds.
+    pub next_watermarks: Vec<i64>,
+    /// The newest epoch in which each sink got rows.
+    pub sinks: BTreeMap<String, Epoch>,
+    /// Files by operator.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// A file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its name in the snapshot's directory.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its CRC-32.
+    pub crc32: u32,
+}
+
+/// A snapshot that has been read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Content by operator, an Arrow IPC stream each.
+    pub state: BTreeMap<String, Vec<u8>>,
+}
+
+/// Writes a snapshot and forgets those that are no longer needed. Gives the epoch of the oldest kept.
+///
+/// # Errors
+/// The disk fails.
+pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, Vec<u8>>) -> Result<Epoch> {
+    let name = format!("{:020}-{}", manifest.epoch.0, &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    let path = directory.join(name);
+    durable::create_directory(&path)?;
+    for (number, (operator, content)) in state.iter().enumerate() {
+        let name = format!("{number:04}.arrow");
+        durable::write_new(&path.join(&name), content)?;
+        let entry = FileEntry { name, bytes: content.len() as u64, crc32: crc32fast::hash(content) };
+        manifest.files.insert(operator.clone(), entry);
+    }
+    let text =
+        serde_json::to_vec_pretty(&manifest).map_err(|error| Error::bug("a manifest has no JSON").caused_by(error))?;
+    durable::write_new(&path.join("manifest.json"), &text)?;
+    let all = list(directory)?;
+    let (old, kept) = all.split_at(all.len().saturating_sub(KEPT));
+    for path in old {
+        std::fs::remove_dir_all(path).map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
+    }
+    Ok(kept.first().and_then(|path| epoch_of(path)).unwrap_or(manifest.epoch))
+}
+
+/// The newest whole snapshot of an epoch up to `newest`; `None` when there is none.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn read_newest(directory: &Path, newest: Epoch) -> Result<Option<Snapshot>> {
+    let candidates =
+        list(directory)?.into_iter().rev().filter(|path| epoch_of(path).is_some_and(|epoch| epoch <= newest));
+    for path in candidates {
+        match read_one(&path) {
+            Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(error) => tracing::warn!(snapshot = %path.display(), error = %error.chain(), "snapshot passed over"),
+        }
+    }
+    Ok(None)
+}
+
+fn read_one(path: &Path) -> Result<Snapshot> {
+    let read = |name: &str| {
+        let path = path.join(name);
+        std::fs::read(&path).map_err(|error| Error::io(format!("cannot read {}", path.display()), error))
+    };
+    let manifest: Manifest = serde_json::from_slice(&read("manifest.json")?).map_err(|error| {
+        Error::invalid(format!("{} is damaged", path.join("manifest.json").display())).caused_by(error)
+    })?;
+    let mut state = BTreeMap::new();
+    for (operator, entry) in &manifest.files {
+        let content = read(&entry.name)?;
+        if content.len() as u64 != entry.bytes || crc32fast::hash(&content) != entry.crc32 {
+            return Err(Error::invalid(format!("{} does not match its checksum", path.join(&entry.name).display())));
+        }
+        state.insert(operator.clone(), content);
+    }
+    Ok(Snapshot { manifest, state })
+}
+
+fn epoch_of(path: &Path) -> Option<Epoch> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    name.split_once('-')?.0.parse().ok().map(Epoch)
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(Error::io(format!("cannot list {}", directory.display()), error)),
+    };
+    let mut paths: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| epoch_of(path).is_some()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(epoch: u64) -> Manifest {
+        Manifest {
+            epoch: Epoch(epoch),
+            offsets: BTreeMap::new(),
+            watermarks: vec![],
+            next_watermarks: vec![],
+            sinks: BTreeMap::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_damaged_snapshot_gives_way_to_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        for epoch in [5, 9, 12] {
+            let state = BTreeMap::from([("a".to_owned(), vec![epoch as u8; 10])]);
+            write(directory.path(), manifest(epoch), &state).unwrap();
+        }
+        let newest =
+            |limit| read_newest(directory.path(), Epoch(limit)).unwrap().map(|snapshot| snapshot.manifest.epoch.0);
+        assert_eq!((newest(100), newest(11), newest(8)), (Some(12), Some(9), None));
+        let last = list(directory.path()).unwrap().pop().unwrap();
+        std::fs::write(last.join("0000.arrow"), b"damaged").unwrap();
+        assert_eq!(newest(100), Some(9));
+    }
+}

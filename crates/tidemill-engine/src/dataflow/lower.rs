@@ -1,0 +1,427 @@
+//! From checked plans to operators.
+
+use super::{Dataflow, KeyedStep, Part, SourceColumns, Step};
+use crate::function::nested;
+use crate::operator::Transform;
+use crate::operator::aggregate::AggregateCall;
+use crate::operator::aggregate::keyed::{AggregateLayout, Aggregator, PaneBy};
+use crate::operator::deduplicate::{Deduplicate, DeduplicateLayout, Expiry};
+use crate::operator::enrich::{Enrich, EnrichSpec};
+use crate::operator::exchange::Exchange;
+use crate::operator::expand::Expand;
+use crate::operator::explode::Explode;
+use crate::operator::limit::Limit;
+use crate::operator::project::{Filter, Project};
+use crate::operator::sort::Sort;
+use crate::operator::watermark::{Observed, Watch};
+use crate::operator::window_rows::WindowRows;
+use crate::pipeline::analysis::typed::Typed;
+use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema};
+use crate::watermark::WatermarkTracker;
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use datafusion::logical_expr::Expr;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tidemill_core::sink::OutputMode;
+use tidemill_core::{Error, Result, types};
+
+/// Gives all rows of a table that is read once, by name and wanted columns.
+pub type StaticTables<'a> = &'a dyn Fn(&str, &[usize], &[Attribute]) -> Result<RecordBatch>;
+
+/// What lowering needs beside the plans.
+pub struct LowerOptions<'a> {
+    /// State partitions.
+    pub partitions: usize,
+    /// Watermark policy `max`.
+    pub use_max: bool,
+    /// Tables that are read once.
+    pub tables: StaticTables<'a>,
+}
+
+/// Operators for plans and their output modes. The plans are pruned.
+///
+/// # Errors
+/// A bug, or an expression that fails on a row of a table that is read once.
+pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> Result<Dataflow> {
+    let mut flow = Dataflow { sources: vec![], parts: vec![], outputs: roots.len() };
+    let mut classes: Vec<(BTreeSet<usize>, OutputMode, Vec<usize>)> = Vec::new();
+    for (number, (plan, mode)) in roots.iter().enumerate() {
+        let nodes = watermark_nodes(plan);
+        match classes.iter_mut().find(|(known, known_mode, _)| *known == nodes && known_mode == mode) {
+            Some((_, _, members)) => members.push(number),
+            None => classes.push((nodes, *mode, vec![number])),
+        }
+    }
+    for (_, mode, members) in classes {
+        let mut lowering = Lowering {
+            options,
+            sources: &mut flow.sources,
+            mode,
+            steps: vec![],
+            done: HashMap::new(),
+            watermarks: vec![],
+            names: HashMap::new(),
+            wants_no_data: false,
+        };
+        let mut outputs = Vec::with_capacity(members.len());
+        for number in members {
+            outputs.push((lowering.plan(&roots[number].0)?, number));
+        }
+        let watermark = WatermarkTracker::new(lowering.watermarks, options.use_max);
+        let wants_no_data = lowering.wants_no_data;
+        let (steps, outputs) = fused(lowering.steps, outputs);
+        flow.parts.push(Part { mode, steps, outputs, watermark, wants_no_data });
+    }
+    Ok(flow)
+}
+
+/// Steps with every map that is the only reader of a source or map joined to it, so that a batch goes
+/// through the whole chain while it is in the processor's cache.
+fn fused(steps: Vec<Step>, outputs: Vec<(usize, usize)>) -> (Vec<Step>, Vec<(usize, usize)>) {
+    let mut readers = vec![0; steps.len()];
+    for step in &steps {
+        step.inputs().into_iter().for_each(|input| readers[input] += 1);
+    }
+    outputs.iter().for_each(|(step, _)| readers[*step] += 1);
+    let mut fused: Vec<Step> = Vec::with_capacity(steps.len());
+    let mut place: Vec<usize> = Vec::with_capacity(steps.len());
+    for mut step in steps {
+        step.rename_inputs(&place);
+        if let Step::Map { input, chain } = &mut step {
+            let input = *input;
+            // of the steps already joined there, the last one is what this map reads
+            let alone = place.iter().rposition(|at| *at == input).is_some_and(|original| readers[original] == 1);
+            if let (true, Step::Source { chain: earlier, .. } | Step::Map { chain: earlier, .. }) =
+                (alone, &mut fused[input])
+            {
+                earlier.append(chain);
+                place.push(input);
+                continue;
+            }
+        }
+        fused.push(step);
+        place.push(fused.len() - 1);
+    }
+    let outputs = outputs.into_iter().map(|(step, number)| (place[step], number)).collect();
+    (fused, outputs)
+}
+
+fn watermark_nodes(plan: &Arc<Plan>) -> BTreeSet<usize> {
+    let nodes = plan.walk().into_iter().filter(|plan| matches!(plan.node, Node::Watermark { .. }));
+    nodes.map(|plan| Arc::as_ptr(&plan) as usize).collect()
+}
+
+struct Lowering<'a, 'b> {
+    options: &'a LowerOptions<'b>,
+    sources: &'a mut Vec<SourceColumns>,
+    mode: OutputMode,
+    steps: Vec<Step>,
+    /// Steps of plans already lowered, by the plan's place in memory.
+    done: HashMap<usize, usize>,
+    watermarks: Vec<(i64, Arc<Observed>)>,
+    names: HashMap<&'static str, usize>,
+    wants_no_data: bool,
+}
+
+impl Lowering<'_, '_> {
+    fn plan(&mut self, plan: &Arc<Plan>) -> Result<usize> {
+        let key = Arc::as_ptr(plan) as usize;
+        if let Some(step) = self.done.get(&key) {
+            return Ok(*step);
+        }
+        let step = self.node(plan)?;
+        self.done.insert(key, step);
+        Ok(step)
+    }
+
+    fn push(&mut self, step: Step) -> usize {
+        self.steps.push(step);
+        self.steps.len() - 1
+    }
+
+    fn map(&mut self, input: &Arc<Plan>, transform: impl Transform + 'static) -> Result<usize> {
+        let input = self.plan(input)?;
+        Ok(self.push(Step::Map { input, chain: vec![Arc::new(transform)] }))
+    }
+
+    fn node(&mut self, plan: &Arc<Plan>) -> Result<usize> {
+        match &plan.node {
+            Node::Source { table, columns } => {
+                let source = self.source(table, columns, &plan.attributes);
+                Ok(self.push(Step::Source { source, chain: vec![] }))
+            }
+            Node::Static { table, columns } => {
+                let rows = (self.options.tables)(table, columns, &plan.attributes)?;
+                Ok(self.push(Step::Values { rows }))
+            }
+            Node::Values { rows } => Ok(self.push(Step::Values { rows: rows.clone() })),
+            Node::Project { input, list } => self.map(input, Project::new(list, &input.attributes, &plan.attributes)?),
+            Node::Filter { input, condition } => self.map(input, Filter::new(condition, &input.attributes)?),
+            Node::Watermark { input, column, delay } => {
+                let column = position(input, *column)?;
+                let is_window = input.attributes[column].data_type == types::window();
+                let observed = Arc::new(Observed::default());
+                self.watermarks.push((*delay, observed.clone()));
+                self.map(input, Watch { column, is_window, observed })
+            }
+            Node::Window { input, time, kind } => {
+                self.map(input, WindowRows::new(time, *kind, &input.attributes, &plan.attributes)?)
+            }
+            Node::Expand { input, lists } => self.map(input, Expand::new(lists, &input.attributes, &plan.attributes)?),
+            Node::Explode { input, generator, argument, outer } => {
+                let explode = Explode::new(*generator, argument, *outer, &input.attributes, &plan.attributes)?;
+                self.map(input, explode)
+            }
+            Node::StaticJoin { left, right, kind, on, filter } => {
+                let table = self.all_rows(right)?;
+                let spec = EnrichSpec {
+                    kind: *kind,
+                    stream: &left.attributes,
+                    table: &right.attributes,
+                    on,
+                    filter: filter.as_ref(),
+                };
+                self.map(left, Enrich::new(&spec, table)?)
+            }
+            Node::Union { inputs, columns } => self.union(inputs, columns, &plan.attributes),
+            Node::Aggregate { input, keys, calls } => self.aggregate(plan, input, keys, calls),
+            Node::Deduplicate { input, keys, within_watermark } => self.deduplicate(input, keys, *within_watermark),
+            Node::Sort { input, keys } => {
+                let sort = Sort::new(keys, &input.attributes)?;
+                let input = self.plan(input)?;
+                Ok(self.push(Step::Sort { input, sort }))
+            }
+            Node::Limit { input, count, offset } => {
+                let each_epoch = !plan.streaming || self.mode == OutputMode::Complete;
+                let list: Vec<Expr> = input.attributes.iter().map(Attribute::reference).collect();
+                let prepare = Arc::new(Project::new(&list, &input.attributes, &input.attributes)?);
+                let step = KeyedStep {
+                    input: self.plan(input)?,
+                    prepare,
+                    exchange: Exchange::new(&[], 1)?,
+                    partitions: vec![Box::new(Limit::new(*count, *offset, each_epoch))],
+                    name: self.name("limit"),
+                    spark_name: "globalLimit",
+                    layout: format!("limit {count:?} {offset}"),
+                };
+                Ok(self.push(Step::Keyed(step)))
+            }
+        }
+    }
+
+    fn name(&mut self, kind: &'static str) -> String {
+        let number = self.names.entry(kind).or_insert(0);
+        *number += 1;
+        format!("{}-{kind}-{}", self.mode.word(), *number - 1)
+    }
+
+    fn source(&mut self, table: &str, columns: &[usize], attributes: &[Attribute]) -> usize {
+        let same =
+            |known: &SourceColumns| known.table == table && known.columns == columns && known.attributes == attributes;
+        match self.sources.iter().position(same) {
+            Some(number) => number,
+            None => {
+                let source = SourceColumns {
+                    table: table.to_owned(),
+                    columns: columns.to_vec(),
+                    attributes: attributes.to_vec(),
+                };
+                self.sources.push(source);
+                self.sources.len() - 1
+            }
+        }
+    }
+
+    fn union(&mut self, inputs: &[Arc<Plan>], columns: &[Vec<u32>], attributes: &[Attribute]) -> Result<usize> {
+        let mut steps = Vec::with_capacity(inputs.len());
+        for (input, ids) in inputs.iter().zip(columns) {
+            let list = ids
+                .iter()
+                .map(|id| Ok(input.attributes[position(input, *id)?].reference()))
+                .collect::<Result<Vec<_>>>()?;
+            steps.push(self.map(input, Project::new(&list, &input.attributes, attributes)?)?);
+        }
+        Ok(self.push(Step::Union { inputs: steps }))
+    }
+
+    /// All rows of a plan that does not stream.
+    fn all_rows(&self, plan: &Arc<Plan>) -> Result<RecordBatch> {
+        if plan.streaming {
+            return Err(Error::bug("a stream is joined as a table"));
+        }
+        let flow = lower(&[(plan.clone(), OutputMode::Complete)], self.options)?;
+        super::execute::all_rows(flow, plan)
+    }
+
+    fn aggregate(
+        &mut self,
+        plan: &Arc<Plan>,
+        input: &Arc<Plan>,
+        keys: &[u32],
+        calls: &[AggregateCall],
+    ) -> Result<usize> {
+        let windowed = match &input.node {
+            Node::Window { input: below, time, kind } => {
+                let window = input.attributes.last().map(|attribute| attribute.id);
+                let place = keys.iter().position(|key| Some(*key) == window);
+                let read = calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
+                let alone = window.is_some_and(|id| {
+                    !read.into_iter().any(|expr| crate::pipeline::plan::references(expr).contains(&id))
+                });
+                place.filter(|_| alone).map(|place| (below.clone(), time.clone(), *kind, place))
+            }
+            _ => None,
+        };
+        let base = windowed.as_ref().map_or(input, |(below, ..)| below);
+        let mut list: Vec<Expr> = Vec::new();
+        let mut key_types = Vec::new();
+        for (place, key) in keys.iter().enumerate() {
+            if windowed.as_ref().is_none_or(|(.., window)| place != *window) {
+                let attribute = &base.attributes[position(base, *key)?];
+                list.push(attribute.reference());
+                key_types.push(attribute.data_type.clone());
+            }
+        }
+        let event_key =
+            keys.iter().filter_map(|key| plan.attribute(*key)).find(|attribute| attribute.watermark.is_some());
+        let pane = match (&windowed, event_key) {
+            (Some((_, time, kind, place)), _) => {
+                list.push(time.clone());
+                PaneBy::Window { kind: *kind, time: list.len() - 1, position: *place }
+            }
+            (None, Some(attribute)) => {
+                list.push(end_of(attribute, base)?);
+                PaneBy::Key { column: list.len() - 1 }
+            }
+            (None, None) => PaneBy::Nothing,
+        };
+        let mut layout_calls = Vec::with_capacity(calls.len());
+        for call in calls {
+            let first = list.len();
+            list.extend(call.arguments.iter().cloned());
+            let arguments = (first..list.len()).collect();
+            let filter = call.filter.as_ref().map(|filter| {
+                list.push(filter.clone());
+                list.len() - 1
+            });
+            layout_calls.push((call.function.clone(), arguments, filter));
+        }
+        let layout = Arc::new(AggregateLayout {
+            keys: key_types.clone(),
+            pane,
+            evicts: event_key.is_some(),
+            calls: layout_calls,
+            mode: self.mode,
+            global: keys.is_empty(),
+            schema: inner_schema(&plan.attributes),
+        });
+        self.wants_no_data |= event_key.is_some() && self.mode != OutputMode::Complete;
+        self.wants_no_data |= plan.streaming && self.mode == OutputMode::Update;
+        let prepare = Arc::new(prepared(&list, base)?);
+        let partitions = if key_types.is_empty() { 1 } else { self.options.partitions };
+        let operators = (0..partitions).map(|number| Ok(Box::new(Aggregator::new(layout.clone(), number == 0)?) as _));
+        let step = KeyedStep {
+            partitions: operators.collect::<Result<_>>()?,
+            input: self.plan(base)?,
+            prepare,
+            exchange: Exchange::new(&key_types, partitions)?,
+            name: self.name("aggregate"),
+            spark_name: "stateStoreSave",
+            layout: describe_aggregate(&layout),
+        };
+        Ok(self.push(Step::Keyed(step)))
+    }
+
+    fn deduplicate(&mut self, input: &Arc<Plan>, keys: &[u32], within_watermark: bool) -> Result<usize> {
+        let keys =
+            keys.iter().map(|key| Ok(input.attributes[position(input, *key)?].clone())).collect::<Result<Vec<_>>>()?;
+        let normalized = |attribute: &Attribute| {
+            let typed = Typed::new(attribute.reference(), attribute.data_type.clone(), "");
+            crate::pipeline::analysis::operator::normalized(typed).expr
+        };
+        let mut list: Vec<Expr> = keys.iter().map(normalized).collect();
+        let event = input.attributes.iter().find(|attribute| attribute.watermark.is_some());
+        let time = match event {
+            Some(attribute) => {
+                list.push(end_of(attribute, input)?);
+                Some(list.len() - 1)
+            }
+            None => None,
+        };
+        let expiry = match event {
+            Some(attribute) if within_watermark => Expiry::After(attribute.watermark.unwrap_or(0)),
+            Some(attribute) if keys.iter().any(|key| key.id == attribute.id) => Expiry::EventTime,
+            _ => Expiry::Never,
+        };
+        let first_output = list.len();
+        list.extend(input.attributes.iter().map(Attribute::reference));
+        let types: Vec<DataType> = keys.iter().map(|key| key.data_type.clone()).collect();
+        let layout = Arc::new(DeduplicateLayout {
+            keys: types.clone(),
+            time,
+            expiry,
+            first_output,
+            schema: inner_schema(&input.attributes),
+        });
+        self.wants_no_data |= event.is_some();
+        let partitions = self.options.partitions;
+        let operators = (0..partitions).map(|_| Ok(Box::new(Deduplicate::new(layout.clone())?) as _));
+        let step = KeyedStep {
+            partitions: operators.collect::<Result<_>>()?,
+            input: self.plan(input)?,
+            prepare: Arc::new(prepared(&list, input)?),
+            exchange: Exchange::new(&types, partitions)?,
+            name: self.name("deduplicate"),
+            spark_name: if within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
+            layout: format!("deduplicate {types:?} {expiry:?}"),
+        };
+        Ok(self.push(Step::Keyed(step)))
+    }
+}
+
+/// What two checkpoints must agree on for their state to fit.
+fn describe_aggregate(layout: &AggregateLayout) -> String {
+    let functions: Vec<String> = layout.calls.iter().map(|(function, ..)| function.identity()).collect();
+    let keys: Vec<String> = layout.keys.iter().map(types::name).collect();
+    let pane = match &layout.pane {
+        PaneBy::Nothing => "none".to_owned(),
+        PaneBy::Window { kind, .. } => format!("{kind:?}"),
+        PaneBy::Key { .. } => "key".to_owned(),
+    };
+    format!("aggregate by [{}] in {pane}, {}: {}", keys.join(", "), layout.mode.word(), functions.join(", "))
+}
+
+/// The columns of an operator's layout; their names do not matter.
+fn prepared(list: &[Expr], input: &Plan) -> Result<Project> {
+    let schema = inner_schema(&input.attributes);
+    let attributes = list.iter().enumerate().map(|(number, expr)| {
+        let compiled = crate::operator::project::compile(expr, &input.attributes)?;
+        let data_type = compiled.data_type(&schema).map_err(crate::errors::from_datafusion)?;
+        Ok(Attribute { id: number as u32, name: "c".into(), data_type, watermark: None, window_part: None })
+    });
+    Project::new(list, &input.attributes, &attributes.collect::<Result<Vec<_>>>()?)
+}
+
+/// The instant that closes a group: the event time itself, or the end of its window.
+fn end_of(attribute: &Attribute, input: &Plan) -> Result<Expr> {
+    let attribute = &input.attributes[position(input, attribute.id)?];
+    if attribute.data_type != types::window() {
+        return Ok(attribute.reference());
+    }
+    let window = attribute.reference();
+    Ok(crate::function::native::Native::call(
+        "get_field",
+        "window end",
+        types::timestamp(),
+        vec![window],
+        |arguments, _| nested::take_field(arrow::array::AsArray::as_struct(&arguments[0]), 1),
+    ))
+}
+
+fn position(plan: &Plan, id: u32) -> Result<usize> {
+    plan.attributes
+        .iter()
+        .position(|attribute| attribute.id == id)
+        .ok_or_else(|| Error::bug(format!("column number {id} is not in its plan")))
+}

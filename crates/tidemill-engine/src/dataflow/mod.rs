@@ -1,0 +1,107 @@
+//! A checked plan as operators that run: built by [`lower`], run an epoch at a time by [`execute`].
+//!
+//! Outputs that see the same watermark in the same output mode form a [`Part`]; a part has its own
+//! operators and its own watermark. Parts share the rows of sources.
+
+pub mod execute;
+pub mod lower;
+
+use crate::operator::exchange::Exchange;
+use crate::operator::sort::Sort;
+use crate::operator::{Keyed, Transform};
+use crate::pipeline::plan::Attribute;
+use crate::watermark::WatermarkTracker;
+use arrow::record_batch::RecordBatch;
+use std::sync::Arc;
+use tidemill_core::sink::OutputMode;
+
+/// The operators of a pipeline.
+pub struct Dataflow {
+    /// The streaming tables it reads, each with the columns it needs.
+    pub sources: Vec<SourceColumns>,
+    /// The operators.
+    pub parts: Vec<Part>,
+    /// Number of outputs over all parts.
+    pub outputs: usize,
+}
+
+/// The columns of a streaming table that the operators read.
+#[derive(Debug, Clone)]
+pub struct SourceColumns {
+    /// The table.
+    pub table: String,
+    /// Positions in its declared columns.
+    pub columns: Vec<usize>,
+    /// The columns inside the engine.
+    pub attributes: Vec<Attribute>,
+}
+
+/// Outputs with one watermark and one output mode.
+pub struct Part {
+    /// What its aggregates do with results.
+    pub mode: OutputMode,
+    /// Its operators, inputs before readers.
+    pub steps: Vec<Step>,
+    /// Steps whose rows go out, with the number of the output.
+    pub outputs: Vec<(usize, usize)>,
+    /// Its watermark.
+    pub watermark: WatermarkTracker,
+    /// True when an operator wants an epoch without rows after the watermark has risen.
+    pub wants_no_data: bool,
+}
+
+/// One step of a part. Steps name their inputs by position.
+pub enum Step {
+    /// Rows of source number `source`, through `chain`.
+    Source { source: usize, chain: Vec<Arc<dyn Transform>> },
+    /// Rows that are there from the start; they come once.
+    Values { rows: RecordBatch },
+    /// Batches one by one.
+    Map { input: usize, chain: Vec<Arc<dyn Transform>> },
+    /// Rows of all inputs.
+    Union { inputs: Vec<usize> },
+    /// State by key.
+    Keyed(KeyedStep),
+    /// All rows in order.
+    Sort { input: usize, sort: Sort },
+}
+
+impl Step {
+    /// The steps it reads.
+    pub fn inputs(&self) -> Vec<usize> {
+        match self {
+            Step::Source { .. } | Step::Values { .. } => vec![],
+            Step::Map { input, .. } | Step::Sort { input, .. } => vec![*input],
+            Step::Union { inputs } => inputs.clone(),
+            Step::Keyed(keyed) => vec![keyed.input],
+        }
+    }
+
+    /// Replaces every input by `place` of it.
+    fn rename_inputs(&mut self, place: &[usize]) {
+        match self {
+            Step::Source { .. } | Step::Values { .. } => {}
+            Step::Map { input, .. } | Step::Sort { input, .. } => *input = place[*input],
+            Step::Union { inputs } => inputs.iter_mut().for_each(|input| *input = place[*input]),
+            Step::Keyed(keyed) => keyed.input = place[keyed.input],
+        }
+    }
+}
+
+/// A stateful step.
+pub struct KeyedStep {
+    /// Step it reads.
+    pub input: usize,
+    /// What brings the rows into the operator's layout.
+    pub prepare: Arc<dyn Transform>,
+    /// Hands rows to partitions.
+    pub exchange: Exchange,
+    /// The partitions.
+    pub partitions: Vec<Box<dyn Keyed>>,
+    /// Name of the operator, stable over restarts: its kind and its number of that kind.
+    pub name: String,
+    /// Spark's name of the operator in progress reports.
+    pub spark_name: &'static str,
+    /// What its state holds: a checkpoint of another layout is refused.
+    pub layout: String,
+}

@@ -1,0 +1,108 @@
+//! Drives the sinks: every sink gets an epoch's rows once, together with the epoch's number.
+
+use crate::pipeline::query::SinkTable;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use std::time::Duration;
+use tidemill_core::describe::Guarantee;
+use tidemill_core::sink::{Marker, OutputMode, Sink, SinkRequest, Writer};
+use tidemill_core::{Clock, Epoch, Result};
+
+/// A sink while its query runs.
+pub struct Delivery {
+    /// The table.
+    pub table: String,
+    /// What the rows mean.
+    pub mode: OutputMode,
+    /// The newest epoch in which it got rows, as our log says.
+    pub last: Option<Epoch>,
+    /// The newest epoch it has itself, as it said at the start: what it has is not written again.
+    pub held: Option<Epoch>,
+    sink: Box<dyn Sink>,
+    schema: SchemaRef,
+    every_epoch: bool,
+    /// What the connector calls itself, and what it promises.
+    pub connector: &'static str,
+    /// What it promises.
+    pub guarantee: Guarantee,
+}
+
+/// What one sink did in an epoch.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// The table.
+    pub table: String,
+    /// The connector.
+    pub connector: &'static str,
+    /// Rows written.
+    pub rows: u64,
+    /// Time of the commit.
+    pub took: Duration,
+}
+
+impl Delivery {
+    /// Opens a table's sink.
+    ///
+    /// # Errors
+    /// The sink cannot be reached or written.
+    pub async fn open(table: &SinkTable, schema: SchemaRef, mode: OutputMode, writer: Writer) -> Result<Self> {
+        let request = SinkRequest {
+            table: table.name.clone(),
+            schema: schema.clone(),
+            mode,
+            options: table.options.clone(),
+            format: table.format.clone(),
+            writer,
+        };
+        Ok(Delivery {
+            table: table.name.clone(),
+            mode,
+            last: None,
+            held: None,
+            sink: table.connector.open(request).await?,
+            schema,
+            every_epoch: table.connector.every_epoch(),
+            connector: table.connector.describe().name,
+            guarantee: table.connector.describe().guarantee,
+        })
+    }
+
+    /// What the sink itself says.
+    pub async fn marker(&mut self) -> Result<Marker> {
+        self.sink.marker().await
+    }
+
+    /// Gives the sink an epoch's rows, unless it has them already or there is nothing to say.
+    ///
+    /// # Errors
+    /// The commit failed or its outcome is not known; the query stops and asks the sink at the next start.
+    pub async fn deliver(
+        &mut self,
+        epoch: Epoch,
+        rows: Vec<RecordBatch>,
+        has_data: bool,
+        clock: &dyn Clock,
+    ) -> Result<Delivered> {
+        let count: u64 = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        let mut delivered =
+            Delivered { table: self.table.clone(), connector: self.connector, rows: count, took: Duration::ZERO };
+        let speaks = count > 0 || self.every_epoch || (self.mode == OutputMode::Complete && has_data);
+        if !speaks {
+            return Ok(delivered);
+        }
+        if self.held.is_none_or(|held| held < epoch) {
+            let rows = rows.into_iter().map(|batch| self.renamed(batch)).collect::<Result<Vec<_>>>()?;
+            let before = clock.elapsed();
+            self.sink.commit(epoch, &rows).await?;
+            delivered.took = clock.elapsed().saturating_sub(before);
+        }
+        self.last = Some(epoch);
+        Ok(delivered)
+    }
+
+    /// Columns under the names people see.
+    fn renamed(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &options)?)
+    }
+}

@@ -1,0 +1,145 @@
+//! CASE, COALESCE, IN, AND, OR and the functions that are short for them.
+
+use super::{CallContext, Entry, MANY};
+use crate::pipeline::analysis::coerce;
+use crate::pipeline::analysis::expression::{condition, to_common};
+use crate::pipeline::analysis::operator;
+use crate::pipeline::analysis::typed::Typed;
+use crate::pipeline::expression::BinaryOperator;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::functions::core::expr_fn;
+use datafusion::logical_expr::expr::{Case, InList};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use tidemill_core::Result;
+
+pub const ENTRIES: &[Entry] = &[
+    Entry { names: &["coalesce"], arguments: (1, MANY), build: |context, arguments| coalesce(arguments, context) },
+    Entry { names: &["nvl", "ifnull"], arguments: (2, 2), build: |context, arguments| coalesce(arguments, context) },
+    Entry { names: &["nvl2"], arguments: (3, 3), build: nvl2 },
+    Entry { names: &["nullif"], arguments: (2, 2), build: nullif },
+    Entry { names: &["if", "iff"], arguments: (3, 3), build: if_then },
+    Entry { names: &["isnull"], arguments: (1, 1), build: |_, arguments| unary(arguments, "IS NULL", Expr::IsNull) },
+    Entry {
+        names: &["isnotnull"],
+        arguments: (1, 1),
+        build: |_, arguments| unary(arguments, "IS NOT NULL", Expr::IsNotNull),
+    },
+    Entry { names: &["__istrue"], arguments: (1, 1), build: |_, arguments| unary(arguments, "IS TRUE", Expr::IsTrue) },
+    Entry {
+        names: &["__isfalse"],
+        arguments: (1, 1),
+        build: |_, arguments| unary(arguments, "IS FALSE", Expr::IsFalse),
+    },
+    Entry { names: &["not", "!"], arguments: (1, 1), build: not },
+    Entry { names: &["greatest"], arguments: (2, MANY), build: |context, arguments| extreme(arguments, context, true) },
+    Entry { names: &["least"], arguments: (2, MANY), build: |context, arguments| extreme(arguments, context, false) },
+];
+
+/// `CASE`: branches and otherwise of one type; a branch is computed only for the rows it decides.
+pub fn case(branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>, context: &CallContext<'_>) -> Result<Typed> {
+    let mut name = String::from("CASE");
+    for (when, then) in &branches {
+        name += &format!(" WHEN {} THEN {}", when.name, then.name);
+    }
+    if let Some(otherwise) = &otherwise {
+        name += &format!(" ELSE {}", otherwise.name);
+    }
+    let (conditions, mut results): (Vec<Typed>, Vec<Typed>) = branches.into_iter().unzip();
+    let has_otherwise = otherwise.is_some();
+    results.extend(otherwise);
+    let (mut results, common) = to_common(results, context)?;
+    let otherwise = if has_otherwise { results.pop() } else { None };
+    let mut when_then = Vec::with_capacity(conditions.len());
+    for (when, then) in conditions.into_iter().zip(results) {
+        let when = condition(when, "a CASE condition", context.text, context.at)?;
+        when_then.push((Box::new(when.expr), Box::new(then.expr)));
+    }
+    let expr = Expr::Case(Case::new(None, when_then, otherwise.map(|otherwise| Box::new(otherwise.expr))));
+    Ok(Typed::new(expr, common, name + " END"))
+}
+
+fn coalesce(arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<Typed> {
+    let (arguments, common) = to_common(arguments, context)?;
+    Ok(Typed::new(expr_fn::coalesce(arguments.into_iter().map(|argument| argument.expr).collect()), common, ""))
+}
+
+fn nvl2(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let test = arguments.remove(0);
+    let test = Typed::new(Expr::IsNotNull(Box::new(test.expr)), DataType::Boolean, test.name);
+    let otherwise = arguments.pop();
+    let then = arguments.remove(0);
+    case(vec![(test, then)], otherwise, context).map(|typed| typed.named(""))
+}
+
+fn nullif(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let (second, first) = (arguments.remove(1), arguments.remove(0));
+    let equal =
+        operator::binary(BinaryOperator::Equal, first.clone(), second, context.session, context.text, context.at)?;
+    let null = Typed::literal(ScalarValue::Null, "NULL");
+    case(vec![(equal, null)], Some(first), context).map(|typed| typed.named(""))
+}
+
+fn if_then(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let otherwise = arguments.pop();
+    let (then, test) = (arguments.remove(1), arguments.remove(0));
+    let name = format!("(IF({}, {}, {}))", test.name, then.name, otherwise.as_ref().map_or("", |typed| &typed.name));
+    case(vec![(test, then)], otherwise, context).map(|typed| typed.named(name))
+}
+
+fn unary(mut arguments: Vec<Typed>, words: &str, of: fn(Box<Expr>) -> Expr) -> Result<Typed> {
+    let argument = arguments.remove(0);
+    let name = format!("({} {words})", argument.name);
+    Ok(Typed::new(of(Box::new(argument.expr)), DataType::Boolean, name))
+}
+
+fn not(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let argument = condition(arguments.remove(0), "the operand of NOT", context.text, context.at)?;
+    let name = format!("(NOT {})", argument.name);
+    Ok(Typed::new(Expr::Not(Box::new(argument.expr)), DataType::Boolean, name))
+}
+
+/// NULLs are passed over; NaN is the largest double.
+fn extreme(arguments: Vec<Typed>, context: &CallContext<'_>, largest: bool) -> Result<Typed> {
+    let (arguments, common) = to_common(arguments, context)?;
+    let list = arguments.into_iter().map(|argument| operator::normalized(argument).expr).collect();
+    let expr = if largest { expr_fn::greatest(list) } else { expr_fn::least(list) };
+    Ok(Typed::new(expr, common, ""))
+}
+
+/// `input IN (list)`: NULL when nothing matches and a NULL is among them.
+pub fn in_list(input: Typed, list: Vec<Typed>, negated: bool, context: &CallContext<'_>) -> Result<Typed> {
+    let names: Vec<String> = list.iter().map(|typed| typed.name.clone()).collect();
+    let name = format!("({} {}IN ({}))", input.name, if negated { "NOT " } else { "" }, names.join(", "));
+    let (mut all, _) = to_common(std::iter::once(input).chain(list).collect(), context)?;
+    if !coerce::is_groupable(&all[0].data_type) {
+        return Err(context.wrong_type("values that can be compared", &all[0].data_type));
+    }
+    let input = operator::normalized(all.remove(0));
+    let list = all.into_iter().map(|typed| operator::normalized(typed).expr).collect();
+    Ok(Typed::new(Expr::InList(InList::new(Box::new(input.expr), list, negated)), DataType::Boolean, name))
+}
+
+/// AND and OR. When the right side can fail, it is computed only for the rows the left side leaves
+/// open, as Spark does: `a <> 0 AND 10 / a > 1` never divides by zero.
+pub fn and_or(is_and: bool, left: Typed, right: Typed) -> Typed {
+    let op = if is_and { Operator::And } else { Operator::Or };
+    let joined = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+    if !can_fail(&right.expr) {
+        return Typed::new(joined(left.expr, right.expr), DataType::Boolean, "");
+    }
+    let decided =
+        if is_and { Expr::IsFalse(Box::new(left.expr.clone())) } else { Expr::IsTrue(Box::new(left.expr.clone())) };
+    let decision = Expr::Literal(ScalarValue::Boolean(Some(!is_and)), None);
+    let open = joined(left.expr, right.expr);
+    let expr = Expr::Case(Case::new(None, vec![(Box::new(decided), Box::new(decision))], Some(Box::new(open))));
+    Typed::new(expr, DataType::Boolean, "")
+}
+
+/// True for an expression that may fail on some row: it calls a function other than the plain ones.
+fn can_fail(expr: &Expr) -> bool {
+    use datafusion::common::tree_node::TreeNode;
+    const SAFE: [&str; 6] = ["normalize_float", "lower", "upper", "coalesce", "get_field", "like"];
+    expr.exists(|node| Ok(matches!(node, Expr::ScalarFunction(call) if !SAFE.contains(&call.func.name()))))
+        .unwrap_or(true)
+}

@@ -1,0 +1,206 @@
+//! Scalar functions by their Spark names. A function is one entry in the file of its family; the
+//! families are listed once, in [`FAMILIES`].
+//!
+//! What Spark has and this table has not is refused by name, never guessed.
+
+pub mod arithmetic;
+pub mod cast;
+pub mod conditional;
+pub mod datetime;
+mod known;
+pub mod library;
+pub mod math;
+pub mod native;
+pub mod nested;
+mod string;
+
+use crate::pipeline::analysis::typed::Typed;
+use crate::pipeline::analysis::{Session, coerce, refuse};
+use crate::pipeline::text::{Spot, Text};
+use arrow::datatypes::DataType;
+use tidemill_core::nearest::nearest;
+use tidemill_core::{Error, Result, types};
+
+/// What a function needs to know of its call.
+pub struct CallContext<'a> {
+    /// The name it was called by, lower case.
+    pub name: &'a str,
+    /// The session.
+    pub session: &'a Session,
+    /// The user's text.
+    pub text: &'a Text,
+    /// Where the call stands.
+    pub at: Spot,
+}
+
+impl CallContext<'_> {
+    /// An argument of a wrong type.
+    pub fn wrong_type(&self, expected: &str, found: &DataType) -> Error {
+        refuse::type_mismatch(
+            "UNEXPECTED_INPUT_TYPE",
+            format!("{} takes {expected}, not {}", self.name, types::name(found).to_uppercase()),
+            self.text,
+            self.at,
+        )
+    }
+
+    /// What Spark accepts here and this version does not.
+    pub fn not_yet(&self, what: &str) -> Error {
+        refuse::not_yet(what, self.text, self.at)
+    }
+}
+
+/// A scalar function.
+pub struct Entry {
+    /// Its names, lower case.
+    pub names: &'static [&'static str],
+    /// Fewest and most arguments.
+    pub arguments: (usize, usize),
+    /// Types it.
+    pub build: fn(&CallContext<'_>, Vec<Typed>) -> Result<Typed>,
+}
+
+/// For `arguments`: any number.
+pub const MANY: usize = usize::MAX;
+
+/// Every family of functions.
+const FAMILIES: &[&[Entry]] =
+    &[string::ENTRIES, math::ENTRIES, conditional::ENTRIES, datetime::ENTRIES, nested::ENTRIES];
+
+/// Types the call of `name`.
+///
+/// # Errors
+/// An unknown function (with the nearest), a wrong number or type of arguments, a function of Spark
+/// that is not there yet.
+pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<Typed> {
+    let shown = arguments.iter().map(|argument| argument.name.clone()).collect::<Vec<_>>().join(", ");
+    if let Some(entry) = FAMILIES.iter().flat_map(|family| family.iter()).find(|entry| entry.names.contains(&name)) {
+        let (least, most) = entry.arguments;
+        if arguments.len() < least || arguments.len() > most {
+            return Err(wrong_count(name, least, most, arguments.len(), context));
+        }
+        let typed = (entry.build)(context, arguments)?;
+        return Ok(if typed.name.is_empty() { typed.named(format!("{name}({shown})")) } else { typed });
+    }
+    if let Some(extra) = context.session.functions.iter().find(|extra| extra.signature().name == name) {
+        return library::external(extra, arguments, context).map(|typed| typed.named(format!("{name}({shown})")));
+    }
+    Err(unknown(name, context))
+}
+
+fn wrong_count(name: &str, least: usize, most: usize, given: usize, context: &CallContext<'_>) -> Error {
+    let expected = match (least, most) {
+        (least, most) if least == most => format!("{least}"),
+        (least, MANY) => format!("{least} or more"),
+        (least, most) => format!("{least} to {most}"),
+    };
+    Error::invalid(format!("{name} takes {expected} arguments, not {given}"))
+        .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
+        .at_if_unplaced(context.text.place(context.at))
+}
+
+fn unknown(name: &str, context: &CallContext<'_>) -> Error {
+    if known::SPARK.contains(&name) {
+        return context.not_yet(&format!("the function {name}"));
+    }
+    let ours = FAMILIES.iter().flat_map(|family| family.iter()).flat_map(|entry| entry.names.iter().copied());
+    let aggregates = crate::operator::aggregate::names();
+    let extra = context.session.functions.iter().map(|extra| extra.signature().name);
+    let error = Error::invalid(format!("there is no function called `{name}`"))
+        .class("UNRESOLVED_ROUTINE")
+        .at_if_unplaced(context.text.place(context.at));
+    match nearest(name, ours.chain(aggregates).chain(extra)) {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+
+/// True for the functions that assign windows; the planner turns them into an operator.
+pub fn is_window(name: &str) -> bool {
+    matches!(name, "window" | "session_window")
+}
+
+/// True for the functions that make rows; the planner turns them into an operator.
+pub fn is_generator(name: &str) -> bool {
+    matches!(name, "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer")
+}
+
+/// An explicit cast.
+///
+/// # Errors
+/// Types between which there is no cast.
+pub fn cast_to(typed: Typed, to: &DataType, try_cast: bool, context: &CallContext<'_>) -> Result<Typed> {
+    let mode = match (try_cast, context.session.settings.ansi()) {
+        (true, _) => cast::Mode::Try,
+        (false, true) => cast::Mode::Ansi,
+        (false, false) => cast::Mode::Legacy,
+    };
+    cast::cast(typed, to, mode, context.session.settings.time_zone()).map_err(|(from, to)| {
+        let (from, to) = (types::name(&from).to_uppercase(), types::name(&to).to_uppercase());
+        refuse::type_mismatch(
+            "CAST_WITHOUT_SUGGESTION",
+            format!("there is no cast from {from} to {to}"),
+            context.text,
+            context.at,
+        )
+    })
+}
+
+/// A cast the user did not write: the name of the expression stays.
+pub fn implicit_cast(typed: Typed, to: &DataType, context: &CallContext<'_>) -> Result<Typed> {
+    let name = typed.name.clone();
+    cast_to(typed, to, false, context).map(|typed| typed.named(name))
+}
+
+/// An argument that must be text; numbers, dates and the like are printed.
+pub fn as_text(typed: Typed, context: &CallContext<'_>) -> Result<Typed> {
+    match typed.data_type {
+        DataType::Utf8 => Ok(typed),
+        DataType::List(_) | DataType::Struct(_) | DataType::Map(..) => {
+            Err(context.wrong_type("STRING", &typed.data_type))
+        }
+        _ => implicit_cast(typed, &DataType::Utf8, context),
+    }
+}
+
+/// An argument that must be an int.
+pub fn as_int(typed: Typed, context: &CallContext<'_>) -> Result<Typed> {
+    match &typed.data_type {
+        DataType::Int32 => Ok(typed),
+        of if coerce::is_integer(of) || matches!(of, DataType::Null | DataType::Utf8) => {
+            implicit_cast(typed, &DataType::Int32, context)
+        }
+        other => Err(context.wrong_type("INT", other)),
+    }
+}
+
+/// An argument that must be a double.
+pub fn as_double(typed: Typed, context: &CallContext<'_>) -> Result<Typed> {
+    match &typed.data_type {
+        DataType::Float64 => Ok(typed),
+        of if coerce::is_numeric(of) || matches!(of, DataType::Null | DataType::Utf8) => {
+            implicit_cast(typed, &DataType::Float64, context)
+        }
+        other => Err(context.wrong_type("DOUBLE", other)),
+    }
+}
+
+/// An argument that must be a timestamp.
+pub fn as_timestamp(typed: Typed, context: &CallContext<'_>) -> Result<Typed> {
+    match &typed.data_type {
+        DataType::Timestamp(_, Some(_)) => Ok(typed),
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Utf8 | DataType::Null => {
+            implicit_cast(typed, &types::timestamp(), context)
+        }
+        other => Err(context.wrong_type("TIMESTAMP", other)),
+    }
+}
+
+/// A constant text argument.
+pub fn constant_text(typed: &Typed, what: &str, context: &CallContext<'_>) -> Result<String> {
+    typed.as_text().map(str::to_owned).ok_or_else(|| {
+        Error::invalid(format!("{} of {} must be a text literal", what, context.name))
+            .class("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT")
+            .at_if_unplaced(context.text.place(context.at))
+    })
+}

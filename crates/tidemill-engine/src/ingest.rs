@@ -1,0 +1,217 @@
+//! Drives a source and its decoder: what is new, read it, turn it into columns. Bad records leave
+//! here for the dead letters.
+
+use crate::dataflow::SourceColumns;
+use crate::dataflow::execute::Workers;
+use crate::pipeline::plan::inner_schema;
+use crate::pipeline::query::SourceTable;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use std::sync::Arc;
+use tidemill_core::format::{Decoder, Reject};
+use tidemill_core::source::{Ask, Body, Chunk, Source, SourceRequest};
+use tidemill_core::{Error, Kind, Offsets, Result, Split, SplitRange};
+
+/// A chunk larger than this is worth a thread of its own, in bytes.
+const PARALLEL_BYTES_MIN: usize = 256 << 10;
+
+/// A source table while its query runs.
+pub struct Ingest {
+    /// The table.
+    pub table: String,
+    /// How far it has been planned.
+    pub offsets: Offsets,
+    /// Newest positions seen, for lag.
+    pub newest: Offsets,
+    source: Box<dyn Source>,
+    decoder: Option<Box<dyn Decoder>>,
+    /// The decoded columns that go on, and what they are called inside the engine.
+    kept: Vec<usize>,
+    inner: SchemaRef,
+}
+
+/// What an epoch has read from one table.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Rows, in order.
+    pub rows: Vec<RecordBatch>,
+    /// Bad records.
+    pub rejects: Vec<(Split, Reject)>,
+    /// When each good or bad record entered the source, in microseconds, where the source knows.
+    pub entered: Vec<i64>,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+impl Read {
+    /// Rows read.
+    pub fn row_count(&self) -> u64 {
+        self.rows.iter().map(|rows| rows.num_rows() as u64).sum()
+    }
+}
+
+impl Ingest {
+    /// Opens a table's source at `offsets`.
+    ///
+    /// # Errors
+    /// The source cannot be reached, a column the format cannot give.
+    pub async fn open(table: &SourceTable, columns: &SourceColumns, offsets: Offsets) -> Result<Self> {
+        let declared = &table.columns;
+        // columns that must not be NULL are decoded even if nobody reads them: a record is checked whole
+        let unread = (0..declared.fields().len())
+            .filter(|position| !columns.columns.contains(position) && !declared.field(*position).is_nullable());
+        let by_position = table.format.as_ref().is_some_and(|format| format.by_position());
+        let wanted: Vec<usize> = match by_position {
+            true => (0..declared.fields().len()).collect(),
+            false => columns.columns.iter().copied().chain(unread).collect(),
+        };
+        let place = |column: &usize| wanted.iter().position(|wanted| wanted == column);
+        let kept = columns.columns.iter().filter_map(place).collect();
+        let schema: SchemaRef = Arc::new(Schema::new(
+            wanted.iter().map(|position| declared.fields()[*position].clone()).collect::<Vec<_>>(),
+        ));
+        let decoder = match &table.format {
+            Some(format) => Some(format.decoder(schema.clone(), &table.options)?),
+            None => None,
+        };
+        let request = SourceRequest {
+            table: table.name.clone(),
+            schema,
+            options: table.options.clone(),
+            framing: table.format.as_ref().map(|format| format.framing()),
+            resume_from: offsets.clone(),
+        };
+        Ok(Ingest {
+            table: table.name.clone(),
+            newest: offsets.clone(),
+            offsets,
+            source: table.connector.open(request).await?,
+            decoder,
+            kept,
+            inner: inner_schema(&columns.attributes),
+        })
+    }
+
+    /// What is new, within bounds.
+    pub async fn plan(&mut self, ask: &Ask) -> Result<Vec<SplitRange>> {
+        self.source.plan(&self.offsets, ask).await
+    }
+
+    /// Newest positions now.
+    pub async fn latest(&mut self) -> Result<Offsets> {
+        self.newest = self.source.latest().await?;
+        Ok(self.newest.clone())
+    }
+
+    /// Returns when there may be something new.
+    pub async fn wait(&mut self) {
+        self.source.wait().await;
+    }
+
+    /// The positions are durable.
+    pub async fn release(&mut self, offsets: &Offsets) -> Result<()> {
+        self.source.release(offsets).await
+    }
+
+    /// Reads planned ranges.
+    pub async fn fetch(&self, ranges: &[SplitRange]) -> Result<Vec<Chunk>> {
+        let mut chunks = Vec::new();
+        for range in ranges {
+            chunks.extend(self.source.read(range).await?);
+        }
+        Ok(chunks)
+    }
+
+    /// Decodes chunks, large ones in parallel.
+    ///
+    /// # Errors
+    /// A file that cannot be read at all.
+    pub fn decode(&self, chunks: Vec<Chunk>, workers: &Workers) -> Result<Read> {
+        let bytes: usize = chunks.iter().map(chunk_bytes).sum();
+        let worth = if bytes >= PARALLEL_BYTES_MIN { usize::MAX } else { 0 };
+        let mut read = Read { bytes: bytes as u64, ..Read::default() };
+        for chunk in &chunks {
+            if let Body::Records(records) = &chunk.body {
+                read.entered.extend_from_slice(&records.timestamps);
+            }
+        }
+        for (split, rows, rejects) in workers.map(chunks, worth, |chunk| self.decode_one(chunk))? {
+            read.rows.push(rows);
+            read.rejects.extend(rejects.into_iter().map(|reject| (split.clone(), reject)));
+        }
+        Ok(read)
+    }
+
+    fn decode_one(&self, chunk: Chunk) -> Result<(Split, RecordBatch, Vec<Reject>)> {
+        let split = chunk.split.clone();
+        let (rows, rejects) = match (chunk.body, &self.decoder) {
+            (Body::Rows { rows, .. }, _) => (rows, vec![]),
+            (body, Some(decoder)) => {
+                let decoded = decoder.decode(&Chunk { split: chunk.split, body })?;
+                (decoded.rows, decoded.rejects)
+            }
+            (_, None) => {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("table '{}' reads bytes but names no format", self.table),
+                )
+                .help("add format = 'json' to its options"));
+            }
+        };
+        let columns = self.kept.iter().map(|position| rows.column(*position).clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let renamed = RecordBatch::try_new_with_options(self.inner.clone(), columns, &options)?;
+        Ok((split, renamed, rejects))
+    }
+}
+
+fn chunk_bytes(chunk: &Chunk) -> usize {
+    match &chunk.body {
+        Body::Stream { bytes, .. } => bytes.len(),
+        Body::Records(records) => records.data.len(),
+        Body::Rows { rows, .. } => rows.get_array_memory_size(),
+    }
+}
+
+/// Reads a whole table that does not stream.
+///
+/// # Errors
+/// The source cannot be reached, or a record of it is bad.
+pub async fn read_all(table: &SourceTable) -> Result<RecordBatch> {
+    let all: Vec<usize> = (0..table.columns.fields().len()).collect();
+    let attributes = table.columns.fields().iter().zip(0u32..).map(|(field, id)| crate::pipeline::plan::Attribute {
+        id,
+        name: field.name().clone(),
+        data_type: field.data_type().clone(),
+        watermark: None,
+        window_part: None,
+    });
+    let columns = SourceColumns { table: table.name.clone(), columns: all, attributes: attributes.collect() };
+    let mut ingest = Ingest::open(table, &columns, Offsets::default()).await?;
+    let until = ingest.latest().await?;
+    let workers = Workers::new(1)?;
+    let ask = Ask { until: Some(until), rate_limited: false, bytes_max: u64::MAX };
+    let mut rows = Vec::new();
+    loop {
+        let ranges = ingest.plan(&ask).await?;
+        if ranges.is_empty() {
+            break;
+        }
+        let chunks = ingest.fetch(&ranges).await?;
+        let read = ingest.decode(chunks, &workers)?;
+        if let Some((split, reject)) = read.rejects.first() {
+            return Err(Error::new(
+                Kind::Data,
+                format!("the table '{}' has a bad record: {}", table.name, reject.reason),
+            )
+            .at(tidemill_core::Place::Record {
+                source: table.name.clone(),
+                partition: split.to_string(),
+                offset: reject.offset,
+            }));
+        }
+        rows.extend(read.rows);
+        ingest.offsets.advance(&ranges);
+    }
+    Ok(arrow::compute::concat_batches(&inner_schema(&columns.attributes), &rows)?)
+}

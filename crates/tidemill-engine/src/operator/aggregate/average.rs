@@ -1,0 +1,157 @@
+//! `avg`: double of numbers, decimal(p+4, s+4) of decimals, rounded half up; NULL over no value.
+
+use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
+use super::sum::{Summable, Sums};
+use super::{Entry, Modifiers, expect_arguments};
+use crate::function::arithmetic::rescale;
+use crate::function::{CallContext, as_double};
+use crate::pipeline::analysis::typed::Typed;
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
+use std::sync::Arc;
+use tidemill_core::Result;
+
+pub const ENTRIES: &[Entry] = &[Entry { names: &["avg", "mean"], build }];
+
+fn build(
+    context: &CallContext<'_>,
+    mut arguments: Vec<Typed>,
+    modifiers: Modifiers,
+) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)> {
+    expect_arguments(context, &arguments, 1, 1)?;
+    let argument = arguments.remove(0);
+    if let DataType::Decimal128(precision, scale) = argument.data_type {
+        let sum = DataType::Decimal128((precision + 10).min(38), scale);
+        let result = DataType::Decimal128((precision + 4).min(38), (scale + 4).min(38));
+        return Ok((
+            Arc::new(Average { sum: sum.clone(), result, ansi: modifiers.ansi }),
+            vec![argument.widened(&sum)],
+        ));
+    }
+    let function = Average { sum: DataType::Float64, result: DataType::Float64, ansi: modifiers.ansi };
+    Ok((Arc::new(function), vec![as_double(argument, context)?]))
+}
+
+#[derive(Debug)]
+struct Average {
+    sum: DataType,
+    result: DataType,
+    ansi: bool,
+}
+
+impl AggregateFunction for Average {
+    fn identity(&self) -> String {
+        format!("avg {} {} {}", self.sum, self.result, self.ansi)
+    }
+
+    fn result_type(&self) -> DataType {
+        self.result.clone()
+    }
+
+    fn state_types(&self) -> Vec<DataType> {
+        vec![self.sum.clone(), DataType::Boolean, DataType::Int64]
+    }
+
+    fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
+        let (sum, result, ansi) = (self.sum.clone(), self.result.clone(), self.ansi);
+        Ok(match sum {
+            DataType::Float64 => Box::new(Averages {
+                sums: Sums::<Float64Type>::new(sum, ansi),
+                counts: vec![],
+                result,
+                divide: divide_doubles,
+            }),
+            _ => Box::new(Averages {
+                sums: Sums::<Decimal128Type>::new(sum, ansi),
+                counts: vec![],
+                result,
+                divide: divide_decimals,
+            }),
+        })
+    }
+}
+
+/// Divides the sums of some slots by their counts.
+type Divide = fn(&ArrayRef, &[i64], &DataType) -> Result<ArrayRef>;
+
+struct Averages<T: Summable> {
+    sums: Sums<T>,
+    counts: Vec<i64>,
+    result: DataType,
+    divide: Divide,
+}
+
+fn divide_doubles(sums: &ArrayRef, counts: &[i64], _: &DataType) -> Result<ArrayRef> {
+    let sums = sums.as_primitive::<Float64Type>().iter();
+    Ok(Arc::new(sums.zip(counts).map(|(sum, count)| Some(sum? / *count as f64)).collect::<Float64Array>()))
+}
+
+fn divide_decimals(sums: &ArrayRef, counts: &[i64], result: &DataType) -> Result<ArrayRef> {
+    let (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) = (sums.data_type(), result) else {
+        return Err(tidemill_core::Error::bug("a decimal average of no decimal"));
+    };
+    let limit = 10u128.pow(u32::from(*precision));
+    let averages = sums.as_primitive::<Decimal128Type>().iter().zip(counts).map(|(sum, count)| {
+        let scaled = rescale(i256::from_i128(sum?), *from, *to);
+        let (count, two) = (i256::from_i128(i128::from(*count)), i256::from_i128(2));
+        let (quotient, remainder) = (scaled / count, scaled % count);
+        let away = if scaled < i256::ZERO { i256::MINUS_ONE } else { i256::ONE };
+        let rounded = if remainder.wrapping_abs() * two >= count { quotient + away } else { quotient };
+        rounded.to_i128().filter(|value| value.unsigned_abs() < limit)
+    });
+    Ok(Arc::new(averages.collect::<arrow::array::Decimal128Array>().with_data_type(result.clone())))
+}
+
+impl<T: Summable> Accumulator for Averages<T> {
+    fn resize(&mut self, count: usize) {
+        self.sums.resize(count);
+        self.counts.resize(count, 0);
+    }
+
+    fn update(&mut self, arguments: &[ArrayRef], selected: Selected<'_>) -> Result<()> {
+        self.sums.update(arguments, selected)?;
+        let values = &arguments[0];
+        for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
+            self.counts[slot as usize] += i64::from(values.is_valid(row as usize));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, from: &[u32], into: &[u32]) -> Result<()> {
+        self.sums.merge(from, into)?;
+        for (&from, &into) in from.iter().zip(into) {
+            self.counts[into as usize] += self.counts[from as usize];
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef> {
+        let counts: Vec<i64> = slots.iter().map(|&slot| self.counts[slot as usize]).collect();
+        (self.divide)(&self.sums.evaluate(slots)?, &counts, &self.result)
+    }
+
+    fn clear(&mut self, slots: &[u32]) {
+        self.sums.clear(slots);
+        slots.iter().for_each(|&slot| self.counts[slot as usize] = 0);
+    }
+}
+
+impl<T: Summable> Saved for Averages<T> {
+    fn save(&mut self, slots: &[u32], scope: Scope) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.sums.save(slots, scope)?;
+        columns.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.counts[slot as usize]))));
+        Ok(columns)
+    }
+
+    fn load(&mut self, slots: &[u32], columns: &[ArrayRef], scope: Scope) -> Result<()> {
+        self.sums.load(slots, &columns[..2], scope)?;
+        for (&slot, &count) in slots.iter().zip(columns[2].as_primitive::<Int64Type>().values()) {
+            self.counts[slot as usize] = count;
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.sums.size() + self.counts.capacity() * size_of::<i64>()
+    }
+}

@@ -1,0 +1,437 @@
+//! The aggregate operator: groups by key and pane, one accumulator a function.
+//!
+//! Append mode keeps sliding windows as slices and puts a window together when it closes; update and
+//! complete mode keep a group a window, because they show each change. When groups come out and when
+//! they go is the table in SEMANTICS (section 3): a group is late or final by `end <= watermark`.
+
+use super::accumulator::{Accumulator, AggregateFunction, Scope, Selected};
+use super::panes::{FOREVER, Panes};
+use crate::operator::window::WindowKind;
+use crate::operator::{EpochContext, Keyed, KeyedOutput, KeyedRows};
+use crate::state::keys::KeyTable;
+use crate::state::table::{StateShape, StateSize, StateTable};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StructArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use tidemill_core::sink::OutputMode;
+use tidemill_core::{Result, types};
+
+/// What decides the pane of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PaneBy {
+    /// Nothing: groups stay for ever.
+    Nothing,
+    /// The window of the row's time, which is column `time` of the input. The window is key number
+    /// `position` of the output.
+    Window { kind: WindowKind, time: usize, position: usize },
+    /// A key that is an event time or a window of one: input column `column` has its instant, or its end.
+    Key { column: usize },
+}
+
+/// How the operator's input and output look. The input has the key columns first (a window that the
+/// operator itself assigns is not among them), then the others.
+#[derive(Debug, Clone)]
+pub struct AggregateLayout {
+    /// Types of the key columns.
+    pub keys: Vec<DataType>,
+    /// What decides the pane.
+    pub pane: PaneBy,
+    /// True when a watermark reaches the groups: late rows are dropped, final groups go.
+    pub evicts: bool,
+    /// The functions, each with its argument columns and the column of its FILTER.
+    pub calls: Vec<(Arc<dyn AggregateFunction>, Vec<usize>, Option<usize>)>,
+    /// What comes out.
+    pub mode: OutputMode,
+    /// True for an aggregate without keys, which has one row even over nothing.
+    pub global: bool,
+    /// The output: keys, then results.
+    pub schema: SchemaRef,
+}
+
+/// One partition of the operator.
+pub struct Aggregator {
+    layout: Arc<AggregateLayout>,
+    keys: KeyTable,
+    panes: Panes,
+    accumulators: Vec<Box<dyn Accumulator>>,
+    /// Scratch: slot of each key number while a window is put together.
+    assembled: Vec<u32>,
+}
+
+const NO_SLOT: u32 = u32::MAX;
+
+impl Aggregator {
+    /// An empty partition. `owns_global` is true for the one partition that holds a global aggregate.
+    ///
+    /// # Errors
+    /// A type that cannot be a key or cannot be kept.
+    pub fn new(layout: Arc<AggregateLayout>, owns_global: bool) -> Result<Self> {
+        let accumulators = layout.calls.iter().map(|(function, ..)| function.accumulator()).collect::<Result<_>>()?;
+        let keys = KeyTable::new(&layout.keys)?;
+        let mut aggregator = Aggregator { layout, keys, panes: Panes::default(), accumulators, assembled: vec![] };
+        if aggregator.layout.global && owns_global {
+            let key = aggregator.keys.intern(&[], 0);
+            aggregator.slot(FOREVER, key);
+            aggregator.resize();
+        }
+        Ok(aggregator)
+    }
+
+    fn slot(&mut self, place: i64, key: u32) -> u32 {
+        let (slot, is_new) = self.panes.slot(place, key);
+        if is_new {
+            self.keys.retain(key);
+        }
+        slot
+    }
+
+    fn resize(&mut self) {
+        let count = self.panes.capacity();
+        self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(count));
+    }
+
+    /// True when groups are kept a slice, not a window.
+    fn keeps_slices(&self) -> bool {
+        self.layout.mode == OutputMode::Append
+    }
+
+    fn add(&mut self, input: &KeyedRows, late: i64, out: &mut KeyedOutput) -> Result<()> {
+        let (mut rows, mut slots) = (Vec::with_capacity(input.select.len()), Vec::with_capacity(input.select.len()));
+        let late = if self.layout.evicts { late } else { FOREVER };
+        match self.layout.pane.clone() {
+            PaneBy::Nothing => {
+                for &row in input.select.iter() {
+                    let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
+                    slots.push(self.slot(FOREVER, key));
+                    rows.push(row);
+                }
+            }
+            PaneBy::Key { column } => {
+                let times = instants(input.rows.column(column));
+                for &row in input.select.iter() {
+                    let place = if times.is_valid(row as usize) { times.value(row as usize) } else { FOREVER };
+                    if place != FOREVER && place <= late {
+                        out.late += 1;
+                        continue;
+                    }
+                    let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
+                    slots.push(self.slot(place, key));
+                    rows.push(row);
+                }
+            }
+            PaneBy::Window { kind, time, .. } => {
+                let times = instants(input.rows.column(time));
+                self.add_windowed(input, kind, times, late, out, &mut rows, &mut slots);
+            }
+        }
+        self.resize();
+        slots.iter().for_each(|slot| self.panes.touch(*slot));
+        self.update(input, &rows, &slots)
+    }
+
+    /// The slots of rows by their window or slice. Rows without a time belong to none.
+    #[expect(clippy::too_many_arguments, reason = "the inner loop of the operator: its scratch is the caller's")]
+    fn add_windowed(
+        &mut self,
+        input: &KeyedRows,
+        kind: WindowKind,
+        times: &TimestampMicrosecondArray,
+        late: i64,
+        out: &mut KeyedOutput,
+        rows: &mut Vec<u32>,
+        slots: &mut Vec<u32>,
+    ) {
+        let (slices, width, length) = (self.keeps_slices(), kind.slice_width(), kind.length());
+        let (mut slice, mut last_end) = (0i64, FOREVER);
+        for &row in input.select.iter() {
+            if times.is_null(row as usize) {
+                continue;
+            }
+            let instant = times.value(row as usize);
+            if last_end == FOREVER || !(slice..slice + width).contains(&instant) {
+                slice = kind.slice(instant);
+                last_end = kind.last_end(slice);
+            }
+            if last_end <= late {
+                out.late += kind.windows(slice).count() as u64;
+                continue;
+            }
+            let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
+            if slices {
+                let mut open = false;
+                for window in kind.windows(slice) {
+                    let closed = late != FOREVER && window + length <= late;
+                    out.late += u64::from(closed);
+                    open |= !closed;
+                    if open {
+                        break;
+                    }
+                }
+                if open {
+                    slots.push(self.slot(slice, key));
+                    rows.push(row);
+                } else {
+                    self.keys.drop_unreferenced(key);
+                }
+                continue;
+            }
+            for window in kind.windows(slice) {
+                if late != FOREVER && window + length <= late {
+                    out.late += 1;
+                    continue;
+                }
+                slots.push(self.slot(window, key));
+                rows.push(row);
+            }
+            self.keys.drop_unreferenced(key);
+        }
+    }
+
+    fn update(&mut self, input: &KeyedRows, rows: &[u32], slots: &[u32]) -> Result<()> {
+        for ((_, columns, filter), accumulator) in self.layout.calls.iter().zip(&mut self.accumulators) {
+            let arguments: Vec<ArrayRef> = columns.iter().map(|&column| input.rows.column(column).clone()).collect();
+            match filter {
+                None => accumulator.update(&arguments, Selected { rows, slots, arrival: input.arrival })?,
+                Some(column) => {
+                    let passes = input.rows.column(*column).as_boolean();
+                    let pass = |row: u32| passes.is_valid(row as usize) && passes.value(row as usize);
+                    let kept = rows.iter().zip(slots).filter(|(row, _)| pass(**row));
+                    let (rows, slots): (Vec<u32>, Vec<u32>) = kept.map(|(row, slot)| (*row, *slot)).unzip();
+                    accumulator.update(&arguments, Selected { rows: &rows, slots: &slots, arrival: input.arrival })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of groups: keys with the window in its place, then the results.
+    fn rows_of(&mut self, slots: &[u32], window_start: impl Fn(u32) -> i64) -> Result<RecordBatch> {
+        let keys: Vec<u32> = slots.iter().map(|&slot| self.panes.key(slot)).collect();
+        let mut columns = self.keys.columns(&keys)?;
+        if let PaneBy::Window { kind, position, .. } = &self.layout.pane {
+            let starts: Vec<i64> = slots.iter().map(|&slot| window_start(slot)).collect();
+            columns.insert(*position, window_column(&starts, kind.length())?);
+        }
+        for accumulator in &self.accumulators {
+            columns.push(accumulator.evaluate(slots)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(slots.len()));
+        Ok(RecordBatch::try_new_with_options(self.layout.schema.clone(), columns, &options)?)
+    }
+
+    /// Append mode: groups whose end the watermark has passed in this epoch.
+    fn closed(&mut self, context: &EpochContext) -> Result<Vec<RecordBatch>> {
+        let PaneBy::Window { kind, .. } = self.layout.pane.clone() else {
+            let slots: Vec<u32> = self
+                .panes
+                .before(context.watermark.saturating_add(1))
+                .flat_map(|place| self.panes.slots(place).to_vec())
+                .collect();
+            return if slots.is_empty() { Ok(vec![]) } else { Ok(vec![self.rows_of(&slots, |_| 0)?]) };
+        };
+        let (late, watermark, length) = (context.late, context.watermark, kind.length());
+        let closing: BTreeSet<i64> = self
+            .panes
+            .before(watermark)
+            .flat_map(|slice| kind.windows(slice))
+            .filter(|window| late < window + length && window + length <= watermark)
+            .collect();
+        let mut batches = Vec::with_capacity(closing.len());
+        for window in closing {
+            let slices: Vec<i64> = self.panes.before(window + length).filter(|slice| *slice >= window).collect();
+            let batch = match slices.as_slice() {
+                [only] => {
+                    let slots = self.panes.slots(*only).to_vec();
+                    self.rows_of(&slots, |_| window)?
+                }
+                _ => self.assemble(&slices, window)?,
+            };
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// A window from its slices.
+    fn assemble(&mut self, slices: &[i64], window: i64) -> Result<RecordBatch> {
+        let (mut from, mut into, mut borrowed) = (vec![], vec![], vec![]);
+        for slice in slices {
+            for slot in self.panes.slots(*slice).to_vec() {
+                let key = self.panes.key(slot);
+                if self.assembled.len() <= key as usize {
+                    self.assembled.resize(key as usize + 1, NO_SLOT);
+                }
+                if self.assembled[key as usize] == NO_SLOT {
+                    self.assembled[key as usize] = self.panes.borrow_slot(key);
+                    borrowed.push(self.assembled[key as usize]);
+                }
+                from.push(slot);
+                into.push(self.assembled[key as usize]);
+            }
+        }
+        self.resize();
+        for accumulator in &mut self.accumulators {
+            accumulator.merge(&from, &into)?;
+        }
+        let batch = self.rows_of(&borrowed, |_| window)?;
+        for accumulator in &mut self.accumulators {
+            accumulator.clear(&borrowed);
+        }
+        borrowed.iter().for_each(|slot| self.assembled[self.panes.key(*slot) as usize] = NO_SLOT);
+        self.panes.give_back(&borrowed);
+        Ok(batch)
+    }
+
+    /// Removes groups that the watermark has passed; returns how many.
+    fn remove_final(&mut self, watermark: i64) -> u64 {
+        if !self.layout.evicts || self.layout.mode == OutputMode::Complete {
+            return 0;
+        }
+        let gone: Vec<i64> = match &self.layout.pane {
+            PaneBy::Nothing => vec![],
+            PaneBy::Key { .. } => self.panes.before(watermark.saturating_add(1)).collect(),
+            PaneBy::Window { kind, .. } => {
+                let slices = self.keeps_slices();
+                let end = |place: i64| if slices { kind.last_end(place) } else { place + kind.length() };
+                self.panes.before(watermark).filter(|place| end(*place) <= watermark).collect()
+            }
+        };
+        let mut removed = 0;
+        for place in gone {
+            let slots = self.panes.remove(place);
+            self.accumulators.iter_mut().for_each(|accumulator| accumulator.clear(&slots));
+            slots.iter().for_each(|slot| self.keys.release(self.panes.key(*slot)));
+            removed += slots.len() as u64;
+        }
+        removed
+    }
+
+    fn state_rows(&mut self, slots: &[u32], scope: Scope) -> Result<RecordBatch> {
+        let keys: Vec<u32> = slots.iter().map(|&slot| self.panes.key(slot)).collect();
+        let places = slots.iter().map(|&slot| self.panes.place(slot));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(places))];
+        columns.extend(self.keys.columns(&keys)?);
+        for accumulator in &mut self.accumulators {
+            columns.extend(accumulator.save(slots, scope)?);
+        }
+        Ok(RecordBatch::try_new(self.shape().schema, columns)?)
+    }
+
+    fn state_columns(&self) -> Vec<Range<usize>> {
+        let mut next = 1 + self.layout.keys.len();
+        let ranges = self.layout.calls.iter().map(|(function, ..)| {
+            let range = next..next + function.state_types().len();
+            next = range.end;
+            range
+        });
+        ranges.collect()
+    }
+}
+
+impl Keyed for Aggregator {
+    fn process(&mut self, context: &EpochContext, inputs: Vec<KeyedRows>) -> Result<KeyedOutput> {
+        let mut out = KeyedOutput::default();
+        let late = if self.layout.mode == OutputMode::Complete { FOREVER } else { context.late };
+        for input in &inputs {
+            self.add(input, late, &mut out)?;
+        }
+        out.updated = self.panes.changes().len() as u64;
+        out.rows = match self.layout.mode {
+            OutputMode::Append if self.layout.evicts => self.closed(context)?,
+            OutputMode::Append => vec![],
+            OutputMode::Update | OutputMode::Complete => {
+                let whole = self.layout.mode == OutputMode::Complete || self.layout.global;
+                let slots = if whole { self.panes.all() } else { self.panes.changes().to_vec() };
+                let places: Vec<i64> = slots.iter().map(|&slot| self.panes.place(slot)).collect();
+                let starts: std::collections::HashMap<u32, i64> = slots.iter().copied().zip(places).collect();
+                if slots.is_empty() { vec![] } else { vec![self.rows_of(&slots, |slot| starts[&slot])?] }
+            }
+        };
+        out.removed = self.remove_final(context.watermark);
+        Ok(out)
+    }
+
+    fn state(&mut self) -> &mut dyn StateTable {
+        self
+    }
+
+    fn shape(&self) -> StateShape {
+        let mut fields = vec![Field::new("pane", DataType::Int64, false)];
+        let keys = self.layout.keys.iter().enumerate();
+        fields.extend(keys.map(|(index, of)| Field::new(format!("key{index}"), of.clone(), true)));
+        for (call, (function, ..)) in self.layout.calls.iter().enumerate() {
+            let types = function.state_types().into_iter().enumerate();
+            fields.extend(types.map(|(index, of)| Field::new(format!("value{call}_{index}"), of, true)));
+        }
+        StateShape { schema: Arc::new(Schema::new(fields)), keys: 1..1 + self.layout.keys.len() }
+    }
+}
+
+impl StateTable for Aggregator {
+    fn changes(&mut self) -> Result<Option<RecordBatch>> {
+        let slots = self.panes.take_changes();
+        if slots.is_empty() { Ok(None) } else { self.state_rows(&slots, Scope::Changes).map(Some) }
+    }
+
+    fn whole(&mut self) -> Result<RecordBatch> {
+        let slots = self.panes.all();
+        self.state_rows(&slots, Scope::Whole)
+    }
+
+    fn load(&mut self, rows: &RecordBatch, select: &[u32], scope: Scope) -> Result<()> {
+        let selected = arrow::compute::take_record_batch(rows, &arrow::array::UInt32Array::from(select.to_vec()))?;
+        let places = selected.column(0).as_primitive::<Int64Type>();
+        let columns: Vec<ArrayRef> = selected.columns()[self.shape().keys].to_vec();
+        let keys = if columns.is_empty() { None } else { Some(self.keys.rows(&columns)?) };
+        let mut slots = Vec::with_capacity(select.len());
+        for row in 0..selected.num_rows() {
+            let key = match &keys {
+                None => self.keys.intern(&[], 0),
+                Some(keys) => {
+                    let bytes = keys.row(row).data();
+                    let hash = self.keys.hash(bytes);
+                    self.keys.intern(bytes, hash)
+                }
+            };
+            slots.push(self.slot(places.value(row), key));
+        }
+        self.resize();
+        for (range, accumulator) in self.state_columns().into_iter().zip(&mut self.accumulators) {
+            accumulator.load(&slots, &selected.columns()[range], scope)?;
+        }
+        Ok(())
+    }
+
+    fn evict(&mut self, watermark: i64) {
+        self.remove_final(watermark);
+    }
+
+    fn size(&self) -> StateSize {
+        let values: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
+        StateSize { rows: self.panes.len() as u64, bytes: (values + self.keys.size() + self.panes.size()) as u64 }
+    }
+}
+
+fn instants(column: &ArrayRef) -> &TimestampMicrosecondArray {
+    column.as_primitive::<TimestampMicrosecondType>()
+}
+
+/// Windows as a column of structs.
+pub fn window_column(starts: &[i64], length: i64) -> Result<ArrayRef> {
+    let instants = |shift: i64| -> ArrayRef {
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(starts.iter().map(|start| start + shift)).with_timezone("UTC"),
+        )
+    };
+    let DataType::Struct(fields) = types::window() else {
+        return Err(tidemill_core::Error::bug("a window is a struct"));
+    };
+    Ok(Arc::new(StructArray::try_new(fields, vec![instants(0), instants(length)], None::<arrow::buffer::NullBuffer>)?))
+}
+
+/// True where a filter column passes a row.
+pub fn passes(filter: &BooleanArray, row: usize) -> bool {
+    filter.is_valid(row) && filter.value(row)
+}

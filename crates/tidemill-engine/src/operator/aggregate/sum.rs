@@ -1,0 +1,214 @@
+//! `sum`: bigint of whole numbers, double of floats, decimal(p+10, s) of decimals; NULL over no value.
+
+use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
+use super::{Entry, Modifiers, expect_arguments};
+use crate::errors::overflow;
+use crate::function::arithmetic::out_of_range;
+use crate::function::{CallContext, implicit_cast};
+use crate::pipeline::analysis::coerce::is_integer;
+use crate::pipeline::analysis::typed::Typed;
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use tidemill_core::Result;
+
+pub const ENTRIES: &[Entry] = &[Entry { names: &["sum"], build }];
+
+fn build(
+    context: &CallContext<'_>,
+    mut arguments: Vec<Typed>,
+    modifiers: Modifiers,
+) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)> {
+    expect_arguments(context, &arguments, 1, 1)?;
+    let argument = arguments.remove(0);
+    let (argument, result) = match &argument.data_type {
+        of if is_integer(of) => (argument.widened(&DataType::Int64), DataType::Int64),
+        DataType::Decimal128(precision, scale) => {
+            let result = DataType::Decimal128((precision + 10).min(38), *scale);
+            (argument.widened(&result), result)
+        }
+        DataType::Float32 | DataType::Float64 => (argument.widened(&DataType::Float64), DataType::Float64),
+        DataType::Utf8 | DataType::Null => (implicit_cast(argument, &DataType::Float64, context)?, DataType::Float64),
+        other => return Err(context.wrong_type("a number", other)),
+    };
+    Ok((Arc::new(Sum { result, ansi: modifiers.ansi }), vec![argument]))
+}
+
+#[derive(Debug)]
+struct Sum {
+    result: DataType,
+    ansi: bool,
+}
+
+impl AggregateFunction for Sum {
+    fn identity(&self) -> String {
+        format!("sum {} {}", self.result, self.ansi)
+    }
+
+    fn result_type(&self) -> DataType {
+        self.result.clone()
+    }
+
+    fn state_types(&self) -> Vec<DataType> {
+        vec![self.result.clone(), DataType::Boolean]
+    }
+
+    fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
+        let (result, ansi) = (self.result.clone(), self.ansi);
+        Ok(match result {
+            DataType::Int64 => Box::new(Sums::<Int64Type>::new(result, ansi)),
+            DataType::Float64 => Box::new(Sums::<Float64Type>::new(result, ansi)),
+            _ => Box::new(Sums::<Decimal128Type>::new(result, ansi)),
+        })
+    }
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Held {
+    /// No value yet: the sum is NULL.
+    #[default]
+    Nothing,
+    /// A sum.
+    Some,
+    /// A decimal sum that has left its range.
+    Overflown,
+}
+
+/// How the three types of sum add.
+pub trait Summable: ArrowPrimitiveType {
+    /// The sum, or what happens when it does not fit.
+    ///
+    /// # Errors
+    /// A bigint overflow under ANSI rules.
+    fn plus(left: Self::Native, right: Self::Native, of: &DataType, ansi: bool) -> Result<(Self::Native, Held)>;
+}
+
+impl Summable for Int64Type {
+    fn plus(left: i64, right: i64, _: &DataType, ansi: bool) -> Result<(i64, Held)> {
+        match left.checked_add(right) {
+            Some(sum) => Ok((sum, Held::Some)),
+            None if ansi => Err(overflow("try_sum")),
+            None => Ok((left.wrapping_add(right), Held::Some)),
+        }
+    }
+}
+
+impl Summable for Float64Type {
+    fn plus(left: f64, right: f64, _: &DataType, _: bool) -> Result<(f64, Held)> {
+        Ok((left + right, Held::Some))
+    }
+}
+
+impl Summable for Decimal128Type {
+    fn plus(left: i128, right: i128, of: &DataType, _: bool) -> Result<(i128, Held)> {
+        let DataType::Decimal128(precision, _) = of else { return Ok((0, Held::Overflown)) };
+        let sum = left.checked_add(right).filter(|sum| sum.unsigned_abs() < 10u128.pow(u32::from(*precision)));
+        Ok(sum.map_or((0, Held::Overflown), |sum| (sum, Held::Some)))
+    }
+}
+
+/// Sums by slot; also the first half of an average.
+pub struct Sums<T: Summable> {
+    of: DataType,
+    ansi: bool,
+    sums: Vec<T::Native>,
+    held: Vec<Held>,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Summable> Sums<T> {
+    /// Empty sums of the given type.
+    pub fn new(of: DataType, ansi: bool) -> Self {
+        Sums { of, ansi, sums: vec![], held: vec![], kind: PhantomData }
+    }
+
+    fn add(&mut self, slot: usize, value: T::Native) -> Result<()> {
+        (self.sums[slot], self.held[slot]) = match self.held[slot] {
+            Held::Nothing => (value, Held::Some),
+            Held::Some => T::plus(self.sums[slot], value, &self.of, self.ansi)?,
+            Held::Overflown => return Ok(()),
+        };
+        Ok(())
+    }
+
+    /// The sum of a slot, if it has one in range.
+    pub fn sum(&self, slot: u32) -> Option<T::Native> {
+        (self.held[slot as usize] == Held::Some).then(|| self.sums[slot as usize])
+    }
+}
+
+impl<T: Summable> Accumulator for Sums<T> {
+    fn resize(&mut self, count: usize) {
+        self.sums.resize(count, T::Native::default());
+        self.held.resize(count, Held::Nothing);
+    }
+
+    fn update(&mut self, arguments: &[ArrayRef], selected: Selected<'_>) -> Result<()> {
+        let values = arguments[0].as_primitive::<T>();
+        let pairs = selected.rows.iter().zip(selected.slots);
+        if values.null_count() == 0 {
+            let values = values.values();
+            for (&row, &slot) in pairs {
+                self.add(slot as usize, values[row as usize])?;
+            }
+        } else {
+            for (&row, &slot) in pairs.filter(|(row, _)| values.is_valid(**row as usize)) {
+                self.add(slot as usize, values.value(row as usize))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, from: &[u32], into: &[u32]) -> Result<()> {
+        for (&from, &into) in from.iter().zip(into) {
+            match self.held[from as usize] {
+                Held::Nothing => {}
+                Held::Some => self.add(into as usize, self.sums[from as usize])?,
+                Held::Overflown => self.held[into as usize] = Held::Overflown,
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef> {
+        if self.ansi && slots.iter().any(|&slot| self.held[slot as usize] == Held::Overflown) {
+            let DataType::Decimal128(precision, scale) = self.of else { return Err(overflow("try_sum")) };
+            return Err(out_of_range(precision, scale));
+        }
+        let sums = slots.iter().map(|&slot| self.sum(slot)).collect::<PrimitiveArray<T>>();
+        Ok(Arc::new(sums.with_data_type(self.of.clone())))
+    }
+
+    fn clear(&mut self, slots: &[u32]) {
+        for &slot in slots {
+            (self.sums[slot as usize], self.held[slot as usize]) = (T::Native::default(), Held::Nothing);
+        }
+    }
+}
+
+impl<T: Summable> Saved for Sums<T> {
+    fn save(&mut self, slots: &[u32], _scope: Scope) -> Result<Vec<ArrayRef>> {
+        let sums = slots.iter().map(|&slot| self.sum(slot)).collect::<PrimitiveArray<T>>();
+        let overflown = slots.iter().map(|&slot| Some(self.held[slot as usize] == Held::Overflown));
+        let overflown = overflown.collect::<arrow::array::BooleanArray>();
+        Ok(vec![Arc::new(sums.with_data_type(self.of.clone())), Arc::new(overflown)])
+    }
+
+    fn load(&mut self, slots: &[u32], columns: &[ArrayRef], _scope: Scope) -> Result<()> {
+        let (sums, overflown) = (columns[0].as_primitive::<T>(), columns[1].as_boolean());
+        for (row, &slot) in slots.iter().enumerate() {
+            (self.sums[slot as usize], self.held[slot as usize]) = match (sums.is_valid(row), overflown.value(row)) {
+                (_, true) => (T::Native::default(), Held::Overflown),
+                (true, false) => (sums.value(row), Held::Some),
+                (false, false) => (T::Native::default(), Held::Nothing),
+            };
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.sums.capacity() * size_of::<T::Native>() + self.held.capacity()
+    }
+}

@@ -1,0 +1,98 @@
+//! Kinds of time window: arithmetic only. A kind says which *slice* an instant is in and which
+//! windows a slice is part of; state and aggregates know nothing more. A row goes to one slice, so
+//! its cost does not grow with the overlap of the windows.
+//!
+//! Windows are aligned to 1970-01-01T00:00:00Z whatever the session's zone, floor toward the past,
+//! start inclusive, end exclusive. All values are microseconds.
+
+pub mod sliding;
+pub mod tumbling;
+
+use sliding::Sliding;
+use tumbling::Tumbling;
+
+/// A kind of window with its sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WindowKind {
+    /// Windows side by side.
+    Tumbling(Tumbling),
+    /// Windows that overlap.
+    Sliding(Sliding),
+}
+
+impl WindowKind {
+    /// The kind for a length, slide and start offset; a slide as long as the window is tumbling.
+    pub fn new(length: i64, slide: i64, offset: i64) -> WindowKind {
+        if length == slide {
+            WindowKind::Tumbling(Tumbling { length, offset })
+        } else {
+            WindowKind::Sliding(Sliding { length, slide, offset })
+        }
+    }
+
+    /// Length of a window.
+    pub fn length(&self) -> i64 {
+        match self {
+            WindowKind::Tumbling(kind) => kind.length,
+            WindowKind::Sliding(kind) => kind.length,
+        }
+    }
+
+    /// Start of the slice an instant is in.
+    pub fn slice(&self, instant: i64) -> i64 {
+        match self {
+            WindowKind::Tumbling(kind) => kind.slice(instant),
+            WindowKind::Sliding(kind) => kind.slice(instant),
+        }
+    }
+
+    /// Width of a slice.
+    pub fn slice_width(&self) -> i64 {
+        match self {
+            WindowKind::Tumbling(kind) => kind.length,
+            WindowKind::Sliding(kind) => kind.slice_width(),
+        }
+    }
+
+    /// Starts of the windows a slice is part of, earliest first: `first`, `first + step`, .. `last`.
+    /// None when the slide leaves gaps and the slice lies in one.
+    pub fn windows(&self, slice: i64) -> impl Iterator<Item = i64> + use<> {
+        let (first, last, step) = match self {
+            WindowKind::Tumbling(kind) => (slice, slice, kind.length),
+            WindowKind::Sliding(kind) => kind.windows(slice),
+        };
+        (0..=last.wrapping_sub(first).div_euclid(step)).map(move |index| first + index * step)
+    }
+
+    /// End of the last window a slice is part of: when that has passed, the slice can go.
+    pub fn last_end(&self, slice: i64) -> i64 {
+        match self {
+            WindowKind::Tumbling(kind) => slice + kind.length,
+            WindowKind::Sliding(kind) => kind.windows(slice).1 + kind.length,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_and_windows_agree_with_the_definition() {
+        for (length, slide, offset) in
+            [(10, 10, 0), (10, 5, 0), (10, 4, 0), (10, 5, 2), (7, 7, 3), (60, 1, 0), (10, 3, -4)]
+        {
+            let kind = WindowKind::new(length, slide, offset);
+            for instant in -100..100 {
+                let by_definition: Vec<i64> = (-200i64..200)
+                    .filter(|start| (start - offset).rem_euclid(slide) == 0)
+                    .filter(|start| (*start..start + length).contains(&instant))
+                    .collect();
+                let slice = kind.slice(instant);
+                assert!((slice..slice + kind.slice_width()).contains(&instant));
+                assert_eq!(kind.windows(slice).collect::<Vec<_>>(), by_definition, "{kind:?} at {instant}");
+                assert_eq!(kind.last_end(slice), by_definition[by_definition.len() - 1] + length);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which plans fit a stream in which output mode: the matrix of SEMANTICS section 12, with Spark's
+//! error classes.
+
+use super::refuse::UNSUPPORTED_STREAM;
+use crate::pipeline::plan::{Node, Plan};
+use std::sync::Arc;
+use tidemill_core::sink::OutputMode;
+use tidemill_core::{Error, Result};
+
+/// Checks a plan.
+///
+/// # Errors
+/// What Spark refuses too.
+pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
+    if !plan.streaming {
+        return Ok(());
+    }
+    let plans = plan.walk();
+    let streaming: Vec<&Arc<Plan>> = plans.iter().filter(|plan| plan.streaming).collect();
+    let aggregates: Vec<&&Arc<Plan>> =
+        streaming.iter().filter(|plan| matches!(plan.node, Node::Aggregate { .. })).collect();
+    let stateful = streaming.iter().filter(|plan| is_stateful(plan)).count();
+    match mode {
+        OutputMode::Append => {
+            if aggregates.iter().any(|aggregate| !closes(aggregate)) {
+                return Err(mode_error(mode, "streaming aggregations without watermark").help(
+                    "group by an event-time window or column with a watermark, or use output mode update or complete",
+                ));
+            }
+        }
+        OutputMode::Update => {
+            if stateful > 1 {
+                return Err(unsupported(
+                    "several stateful operators in output mode update: later rows could not correct earlier ones",
+                )
+                .help("use output mode append"));
+            }
+        }
+        OutputMode::Complete => {
+            if aggregates.is_empty() {
+                return Err(mode_error(mode, "no streaming aggregations").help("use output mode append"));
+            }
+            if aggregates.len() > 1 {
+                return Err(unsupported("several streaming aggregations in output mode complete")
+                    .help("use output mode append"));
+            }
+        }
+    }
+    for plan in &streaming {
+        match &plan.node {
+            Node::Sort { input, .. } if mode != OutputMode::Complete || !above_aggregate(input) => {
+                return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
+                    .help("sort the whole result of an aggregation in output mode complete"));
+            }
+            Node::Limit { .. } if mode == OutputMode::Update => {
+                return Err(
+                    unsupported("LIMIT on a stream in output mode update").help("use output mode append or complete")
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_stateful(plan: &Plan) -> bool {
+    matches!(plan.node, Node::Aggregate { .. } | Node::Deduplicate { .. })
+}
+
+/// True for an aggregate whose groups the watermark will close.
+fn closes(plan: &Plan) -> bool {
+    let Node::Aggregate { keys, .. } = &plan.node else { return false };
+    keys.iter().any(|key| plan.attribute(*key).is_some_and(|attribute| attribute.watermark.is_some()))
+}
+
+fn above_aggregate(plan: &Plan) -> bool {
+    matches!(plan.node, Node::Aggregate { .. }) || plan.inputs().iter().any(|input| above_aggregate(input))
+}
+
+fn mode_error(mode: OutputMode, what: &str) -> Error {
+    Error::invalid(format!("output mode {} is not supported for {what}", mode.word()))
+        .class("STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION")
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::invalid(format!("not supported on a stream: {what}")).class(UNSUPPORTED_STREAM)
+}

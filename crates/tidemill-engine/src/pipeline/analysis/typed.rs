@@ -1,0 +1,68 @@
+//! An expression that has been looked up and typed.
+
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Cast, Expr};
+
+/// A typed expression and the name its column gets when the user gives none.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// The expression over inner columns.
+    pub expr: Expr,
+    /// Its type.
+    pub data_type: DataType,
+    /// The name Spark would give it.
+    pub name: String,
+}
+
+impl Typed {
+    /// A typed expression.
+    pub fn new(expr: Expr, data_type: DataType, name: impl Into<String>) -> Self {
+        Typed { expr, data_type, name: name.into() }
+    }
+
+    /// A literal.
+    pub fn literal(value: ScalarValue, name: impl Into<String>) -> Self {
+        let data_type = value.data_type();
+        Typed { expr: Expr::Literal(value, None), data_type, name: name.into() }
+    }
+
+    /// The value, when it is a literal.
+    pub fn as_literal(&self) -> Option<&ScalarValue> {
+        match &self.expr {
+            Expr::Literal(value, _) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The text, when it is a string literal that is not NULL.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.as_literal() {
+            Some(ScalarValue::Utf8(Some(text))) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A cast that cannot fail or lose anything, by the columnar library's kernel.
+    #[must_use]
+    pub fn widened(self, to: &DataType) -> Self {
+        if self.data_type == *to {
+            return self;
+        }
+        let expr = match self.expr {
+            Expr::Literal(value, _) if value.cast_to(to).is_ok() => match value.cast_to(to) {
+                Ok(value) => Expr::Literal(value, None),
+                Err(_) => Expr::Literal(value, None),
+            },
+            expr => Expr::Cast(Cast::new(Box::new(expr), to.clone())),
+        };
+        Typed { expr, data_type: to.clone(), name: self.name }
+    }
+}

@@ -1,0 +1,234 @@
+//! `window(..)` in lists and groups, and the window table functions.
+
+use super::expression::strip_places;
+use super::scope::Entry;
+use super::typed::Typed;
+use super::{Analyzer, Bound, refuse};
+use crate::operator::window::WindowKind;
+use crate::pipeline::expression::{Call, Expression};
+use crate::pipeline::plan::{Attribute, Node, Plan, WindowPart};
+use crate::pipeline::relation::WindowFunction;
+use crate::pipeline::text::Spot;
+use crate::time::interval::Interval;
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
+use tidemill_core::{Error, Result, types};
+
+/// A window call and the column it becomes.
+pub(super) type Windows = Vec<(Call, Attribute)>;
+
+impl Analyzer<'_> {
+    /// Puts a window operator below for the window call in these expressions.
+    pub(super) fn add_windows(&self, input: Bound, expressions: &[&Expression]) -> Result<(Bound, Windows)> {
+        let mut calls: Vec<(Call, Spot)> = Vec::new();
+        expressions.iter().for_each(|expression| collect(expression, &mut calls));
+        match calls.as_slice() {
+            [] => Ok((input, vec![])),
+            [(call, at)] if call.name == "window" => {
+                let (time, watermark, kind) = self.window_of(&input, call, *at)?;
+                let attribute = Attribute { watermark, ..self.attribute("window", types::window()) };
+                let bound = self.windowed(input, time, kind, attribute.clone());
+                Ok((bound, vec![(call.clone(), attribute)]))
+            }
+            [(_, at)] => Err(refuse::not_yet("session_window", self.text, *at)),
+            [_, (_, at), ..] => Err(Error::invalid("only one time window may stand in a query")
+                .class("_LEGACY_ERROR_TEMP_1039")
+                .at_if_unplaced(self.text.place(*at))
+                .help("group by the second window in a query over the first")),
+        }
+    }
+
+    fn windowed(&self, input: Bound, time: Expr, kind: WindowKind, attribute: Attribute) -> Bound {
+        let Bound { plan, mut scope, .. } = input;
+        let (mut attributes, streaming) = (plan.attributes.clone(), plan.streaming);
+        attributes.push(attribute.clone());
+        scope.push(Entry { qualifier: None, attribute, hidden: true });
+        self.bound(Plan { node: Node::Window { input: plan, time, kind }, attributes, streaming }, scope)
+    }
+
+    /// The time, its watermark, and the kind of `window(time, length [, slide [, offset]])`.
+    fn window_of(&self, input: &Bound, call: &Call, at: Spot) -> Result<(Expr, Option<i64>, WindowKind)> {
+        let (time, sizes) = match call.arguments.as_slice() {
+            [time, sizes @ ..] if (1..=3).contains(&sizes.len()) => (time, sizes),
+            other => {
+                return Err(Error::invalid(format!("window takes 2 to 4 arguments, not {}", other.len()))
+                    .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
+                    .at_if_unplaced(self.text.place(at)));
+            }
+        };
+        let typed = self.resolver(&input.scope).resolve(time)?;
+        let mut micros = Vec::new();
+        for size in sizes {
+            let text = match size {
+                Expression::Literal { text: Some(text), .. } => text.clone(),
+                other => {
+                    return Err(Error::invalid("a size of a window is a literal such as '5 minutes'")
+                        .class("_LEGACY_ERROR_TEMP_1215")
+                        .at_if_unplaced(self.text.place(other.spot())));
+                }
+            };
+            micros.push(self.size(&text, size.spot())?);
+        }
+        let slide = micros.get(1).copied().unwrap_or(micros[0]);
+        let kind = self.window_kind(micros[0], slide, micros.get(2).copied().unwrap_or(0), at)?;
+        let (time, watermark) = self.window_time(typed, input, at)?;
+        Ok((time, watermark, kind))
+    }
+
+    fn size(&self, text: &str, at: Spot) -> Result<i64> {
+        let interval = Interval::parse(text).ok_or_else(|| {
+            Error::invalid(format!("'{text}' is not a time such as '5 minutes'"))
+                .class("CANNOT_PARSE_INTERVAL")
+                .at_if_unplaced(self.text.place(at))
+        })?;
+        interval.fixed_micros().ok_or_else(|| {
+            Error::invalid(format!("a window of '{text}' has no fixed length: months are of different lengths"))
+                .class("_LEGACY_ERROR_TEMP_3231")
+                .at_if_unplaced(self.text.place(at))
+                .help("write days, such as '30 days'")
+        })
+    }
+
+    fn window_kind(&self, length: i64, slide: i64, offset: i64, at: Spot) -> Result<WindowKind> {
+        let wrong = |class: &str, message: String| {
+            Err(refuse::type_mismatch(class, message, self.text, at)
+                .help("sizes: 0 < slide <= length, offset shorter than the slide"))
+        };
+        if length <= 0 {
+            return wrong(
+                "VALUE_OUT_OF_RANGE",
+                format!("the length of a window is more than 0, not {length} microseconds"),
+            );
+        }
+        if slide <= 0 {
+            return wrong(
+                "VALUE_OUT_OF_RANGE",
+                format!("the slide of a window is more than 0, not {slide} microseconds"),
+            );
+        }
+        if slide > length {
+            return wrong("PARAMETER_CONSTRAINT_VIOLATION", "the slide of a window is longer than the window".into());
+        }
+        if offset.abs() >= slide {
+            return wrong(
+                "PARAMETER_CONSTRAINT_VIOLATION",
+                "the start offset of a window is not shorter than its slide".into(),
+            );
+        }
+        Ok(WindowKind::new(length, slide, offset))
+    }
+
+    /// The instant a row is windowed by: a timestamp, or the time of a window.
+    fn window_time(&self, typed: Typed, input: &Bound, at: Spot) -> Result<(Expr, Option<i64>)> {
+        let watermark = match &typed.expr {
+            Expr::Column(column) => crate::pipeline::plan::attribute_id(&column.name)
+                .and_then(|id| input.plan.attribute(id))
+                .and_then(|attribute| attribute.watermark),
+            Expr::ScalarFunction(call) if call.func.name() == "window_time" => match call.args.first() {
+                Some(Expr::Column(column)) => crate::pipeline::plan::attribute_id(&column.name)
+                    .and_then(|id| input.plan.attribute(id))
+                    .and_then(|attribute| attribute.watermark),
+                _ => None,
+            },
+            _ => None,
+        };
+        let context = crate::function::CallContext { name: "window", session: self.session, text: self.text, at };
+        if typed.data_type == types::window() {
+            let time = crate::function::build("window_time", vec![typed], &context)?;
+            return Ok((time.expr, watermark));
+        }
+        match typed.data_type {
+            DataType::Timestamp(_, Some(_)) => Ok((typed.expr, watermark)),
+            DataType::Date32 | DataType::Utf8 => {
+                Ok((crate::function::implicit_cast(typed, &types::timestamp(), &context)?.expr, None))
+            }
+            DataType::Timestamp(_, None) => Err(context.not_yet("a window over TIMESTAMP_NTZ")),
+            ref other => Err(context.wrong_type("a TIMESTAMP", other)),
+        }
+    }
+
+    /// `TUMBLE(table, column, size [, offset])`, `HOP(table, column, slide, size [, offset])`.
+    pub(super) fn window_table(
+        &self,
+        input: Bound,
+        function: WindowFunction,
+        column: &str,
+        sizes: &[String],
+        at: Spot,
+    ) -> Result<Bound> {
+        let sizes = sizes.iter().map(|size| self.size(size, at)).collect::<Result<Vec<_>>>()?;
+        let (length, slide, offset) = match (function, sizes.as_slice()) {
+            (WindowFunction::Tumble, [length]) => (*length, *length, 0),
+            (WindowFunction::Tumble, [length, offset]) => (*length, *length, *offset),
+            (WindowFunction::Hop, [slide, length]) => (*length, *slide, 0),
+            (WindowFunction::Hop, [slide, length, offset]) => (*length, *slide, *offset),
+            (function, other) => {
+                let form = match function {
+                    WindowFunction::Tumble => "TUMBLE(table, column, size [, offset])",
+                    WindowFunction::Hop => "HOP(table, column, slide, size [, offset])",
+                };
+                return Err(Error::invalid(format!("{} sizes are given; the form is {form}", other.len()))
+                    .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
+                    .at_if_unplaced(self.text.place(at)));
+            }
+        };
+        let kind = self.window_kind(length, slide, offset, at)?;
+        let name = Expression::Column { name: column.split('.').map(str::to_owned).collect(), at };
+        let typed = self.resolver(&input.scope).resolve(&name)?;
+        let (time, watermark) = self.window_time(typed, &input, at)?;
+        let window = Attribute { watermark, ..self.attribute("window", types::window()) };
+        let visible: Vec<Entry> = input.scope.entries().iter().filter(|entry| !entry.hidden).cloned().collect();
+        let bound = self.windowed(input, time, kind, window.clone());
+        let context = crate::function::CallContext { name: "window", session: self.session, text: self.text, at };
+        let of = Typed::new(window.reference(), window.data_type.clone(), "window");
+        let part = |name: &str| crate::function::nested::field(of.clone(), name, &bound.scope, &context);
+        let mut list: Vec<Typed> = visible.iter().map(super::relation::typed_entry).collect();
+        let first_new = list.len();
+        list.push(part("start")?.named("window_start"));
+        list.push(part("end")?.named("window_end"));
+        list.push(crate::function::build("window_time", vec![of.clone()], &context)?.named("window_time"));
+        list.push(of);
+        let mut projected = self.project(bound, list)?;
+        self.mark_parts(&mut projected, first_new)?;
+        let qualifiers = visible.into_iter().map(|entry| entry.qualifier);
+        for (entry, qualifier) in projected.scope.entries_mut().iter_mut().zip(qualifiers) {
+            entry.qualifier = qualifier;
+        }
+        if let Some(last) = projected.scope.entries_mut().last_mut() {
+            last.hidden = true;
+        }
+        Ok(projected)
+    }
+
+    /// Notes that the new columns are the start and end of the window column beside them.
+    fn mark_parts(&self, projected: &mut Bound, first_new: usize) -> Result<()> {
+        let mut attributes = projected.plan.attributes.clone();
+        let window =
+            attributes.last().map(|attribute| attribute.id).ok_or_else(|| Error::bug("a window is missing"))?;
+        attributes[first_new].window_part = Some((window, WindowPart::Start));
+        attributes[first_new + 1].window_part = Some((window, WindowPart::End));
+        let Node::Project { input, list } = &projected.plan.node else {
+            return Err(Error::bug("a projection is missing"));
+        };
+        let node = Node::Project { input: input.clone(), list: list.clone() };
+        for (entry, attribute) in projected.scope.entries_mut().iter_mut().zip(&attributes) {
+            entry.attribute = attribute.clone();
+        }
+        projected.plan = std::sync::Arc::new(Plan { node, attributes, streaming: projected.plan.streaming });
+        Ok(())
+    }
+}
+
+/// Every window call of an expression, each once.
+fn collect(expression: &Expression, calls: &mut Vec<(Call, Spot)>) {
+    if let Expression::Call(call) = expression
+        && crate::function::is_window(&call.name.to_lowercase())
+    {
+        let plain = strip_places(call);
+        if !calls.iter().any(|(known, _)| *known == plain) {
+            calls.push((plain, call.at));
+        }
+        return;
+    }
+    expression.children().into_iter().for_each(|child| collect(child, calls));
+}

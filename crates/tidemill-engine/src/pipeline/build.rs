@@ -1,0 +1,397 @@
+//! From a pipeline as written to checked queries: tables find their connectors, options are checked,
+//! queries analysed. Nothing is connected to.
+
+use super::analysis::{Analyzer, Session, prune::prune};
+use super::catalog::{Catalog, Table};
+use super::plan::Plan;
+use super::query::{Query, QueryOutput, SinkTable, SourceTable};
+use super::relation::Relation;
+use super::settings::{Settings, parse_output_mode};
+use super::statement::{ColumnKind, Statement, TableDefinition};
+use super::text::{Spot, Text};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tidemill_core::describe::{Guarantee, OptionKind, OptionSpec};
+use tidemill_core::format::Format;
+use tidemill_core::options::GivenOption;
+use tidemill_core::sink::OutputMode;
+use tidemill_core::{Error, Options, Registry, Result};
+
+/// Options every table takes, beside those of its connector and format.
+pub const TABLE_OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new("connector", OptionKind::Text, "what the table reads from or writes to").required(),
+    OptionSpec::new("format", OptionKind::Text, "how its records are encoded"),
+    OptionSpec::new("static", OptionKind::Boolean, "read the whole table once, before the stream starts")
+        .default("false"),
+    OptionSpec::new(
+        "output_mode",
+        OptionKind::Choice(&["append", "update", "complete"]),
+        "what the rows written to the table mean; default: the setting output_mode",
+    ),
+];
+
+/// A pipeline as written, from SQL or from the DataFrame API.
+#[derive(Debug, Clone, Default)]
+pub struct PipelineSpec {
+    /// Its name, unless a setting gives one.
+    pub name: String,
+    /// Settings; later ones replace earlier ones.
+    pub settings: Vec<GivenOption>,
+    /// Tables.
+    pub tables: Vec<TableDefinition>,
+    /// Views.
+    pub views: Vec<(String, Relation, Spot)>,
+    /// Queries whose rows go to a table.
+    pub inserts: Vec<Insert>,
+    /// The user's text.
+    pub text: Text,
+}
+
+/// A query whose rows go to a table.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    /// The table.
+    pub table: String,
+    /// The table's columns the rows are for, when they are named.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub query: Relation,
+    /// What the rows mean, when the query says it.
+    pub mode: Option<OutputMode>,
+    /// Where it stands.
+    pub at: Spot,
+}
+
+impl PipelineSpec {
+    /// The pipeline of an SQL text.
+    ///
+    /// # Errors
+    /// The first syntax error.
+    pub fn from_sql(name: &str, content: &str, text: Text) -> Result<Self> {
+        let mut spec = PipelineSpec { name: name.to_owned(), ..PipelineSpec::default() };
+        for statement in super::statement::parse(content, &text)? {
+            match statement {
+                Statement::CreateTable(table) => spec.tables.push(table),
+                Statement::CreateView { name, query, at } => spec.views.push((name, query, at)),
+                Statement::Insert { table, columns, query, at } => {
+                    spec.inserts.push(Insert { table, columns, query, mode: None, at });
+                }
+                Statement::Set(option) => spec.settings.push(option),
+            }
+        }
+        spec.text = text;
+        Ok(spec)
+    }
+
+    /// Checks everything that can be checked without connecting.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn check(&self, registry: &Registry) -> Result<Vec<Query>> {
+        Builder::new(self, registry)?.queries()
+    }
+}
+
+struct Builder<'a> {
+    spec: &'a PipelineSpec,
+    registry: &'a Registry,
+    session: Arc<Session>,
+    catalog: Catalog,
+    /// Tables that are read somewhere.
+    read: BTreeSet<String>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(spec: &'a PipelineSpec, registry: &'a Registry) -> Result<Self> {
+        let settings = Settings::check(&spec.settings)?;
+        for name in &settings.ignored {
+            tracing::info!(setting = %name, "this Spark setting has no effect here");
+        }
+        let session = Arc::new(Session::new(settings, registry.functions()));
+        let mut builder = Builder { spec, registry, session, catalog: Catalog::default(), read: BTreeSet::new() };
+        builder.read = builder.tables_read();
+        for table in &spec.tables {
+            let entry = builder.table(table)?;
+            builder.catalog.add_table(entry).map_err(|error| error.at_if_unplaced(spec.text.place(table.at)))?;
+        }
+        for (name, query, at) in &spec.views {
+            builder
+                .catalog
+                .add_view(name, query.clone())
+                .map_err(|error| error.at_if_unplaced(spec.text.place(*at)))?;
+        }
+        Ok(builder)
+    }
+
+    /// Names that stand in FROM of a view or query.
+    fn tables_read(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let relations = self
+            .spec
+            .views
+            .iter()
+            .map(|(_, query, _)| query)
+            .chain(self.spec.inserts.iter().map(|insert| &insert.query));
+        relations.for_each(|relation| table_names(relation, &mut names));
+        names
+    }
+
+    fn place<T>(&self, result: Result<T>, at: Spot) -> Result<T> {
+        result.map_err(|error| error.at_if_unplaced(self.spec.text.place(at)))
+    }
+
+    /// The table's columns as the catalog wants them.
+    fn table(&self, definition: &TableDefinition) -> Result<Table> {
+        let (mut stored, mut computed) = (Vec::new(), Vec::new());
+        for column in &definition.columns {
+            match &column.kind {
+                ColumnKind::Stored { data_type, nullable } => {
+                    stored.push(Field::new(&column.name, data_type.clone(), *nullable));
+                }
+                ColumnKind::Computed(expression) => computed.push((column.name.clone(), expression.clone())),
+            }
+        }
+        let mut columns: SchemaRef = Arc::new(Schema::new(stored));
+        let is_read = self.read.contains(&definition.name.to_lowercase());
+        if columns.fields().is_empty() && is_read {
+            columns = self.default_columns(definition)?;
+        }
+        let is_static = definition
+            .options
+            .iter()
+            .any(|option| option.key.eq_ignore_ascii_case("static") && option.value.eq_ignore_ascii_case("true"));
+        Ok(Table {
+            name: definition.name.clone(),
+            columns,
+            computed,
+            watermark: definition.watermark.clone(),
+            is_static,
+            at: definition.at,
+        })
+    }
+
+    fn default_columns(&self, definition: &TableDefinition) -> Result<SchemaRef> {
+        let connector = self.place(self.registry.source(&connector_name(definition)?), definition.at)?;
+        let format = self.format(definition)?;
+        let groups = option_groups(connector.describe().options, format.as_ref());
+        let owner = format!("table '{}'", definition.name);
+        let options = self.place(Options::check(&owner, &groups, &definition.options), definition.at)?;
+        connector.default_schema(&options).ok_or_else(|| {
+            Error::invalid(format!("table '{}' is read but has no columns", definition.name))
+                .at_if_unplaced(self.spec.text.place(definition.at))
+                .help("declare them: CREATE TABLE name (a STRING, ..)")
+        })
+    }
+
+    fn format(&self, definition: &TableDefinition) -> Result<Option<Arc<dyn Format>>> {
+        let given = definition.options.iter().find(|option| option.key.eq_ignore_ascii_case("format"));
+        let Some(given) = given else { return Ok(None) };
+        self.registry.format(&given.value).map(Some).map_err(|error| error.at_if_unplaced(given.place.clone()))
+    }
+
+    fn definition(&self, name: &str) -> Option<&'a TableDefinition> {
+        self.spec.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
+    }
+
+    fn queries(&self) -> Result<Vec<Query>> {
+        if self.spec.inserts.is_empty() {
+            return Err(Error::invalid("the pipeline writes nothing").help("add INSERT INTO a_table SELECT .."));
+        }
+        let analyzer = Analyzer::new(&self.session, &self.catalog, &self.spec.text);
+        let mut outputs: Vec<QueryOutput> = Vec::new();
+        for insert in &self.spec.inserts {
+            let output = self.output(&analyzer, insert)?;
+            if outputs.iter().any(|known| known.sink.name.eq_ignore_ascii_case(&output.sink.name)) {
+                return Err(Error::invalid(format!("two queries write to the table '{}'", output.sink.name))
+                    .at_if_unplaced(self.spec.text.place(insert.at))
+                    .help("join the two with UNION ALL, or give each a table of its own"));
+            }
+            outputs.push(output);
+        }
+        let plans: Vec<Arc<Plan>> = outputs.iter().map(|output| output.plan.clone()).collect();
+        for (output, plan) in outputs.iter_mut().zip(prune(&plans)?) {
+            output.plan = plan;
+        }
+        let name = self.session.settings.name().unwrap_or(&self.spec.name).to_owned();
+        let groups = connected(outputs);
+        let several = groups.len() > 1;
+        groups
+            .into_iter()
+            .map(|outputs| {
+                let name = if several { format!("{name}.{}", outputs[0].sink.name) } else { name.clone() };
+                self.query(name, outputs)
+            })
+            .collect()
+    }
+
+    fn output(&self, analyzer: &Analyzer<'_>, insert: &Insert) -> Result<QueryOutput> {
+        let Some(definition) = self.definition(&insert.table) else {
+            return self.place(
+                self.catalog.find(&insert.table).and_then(|_| {
+                    Err(Error::invalid(format!("`{}` is a view; rows are inserted into tables", insert.table)))
+                }),
+                insert.at,
+            );
+        };
+        let plan = self.place(analyzer.analyze(&insert.query), insert.at)?;
+        let own_mode =
+            definition.options.iter().find(|option| tidemill_core::options::snake_case(&option.key) == "output_mode");
+        let mode = insert
+            .mode
+            .or_else(|| own_mode.and_then(|option| parse_output_mode(&option.value)))
+            .unwrap_or_else(|| self.session.settings.output_mode());
+        let mode_place = own_mode.and_then(|option| option.place.clone()).or_else(|| self.spec.text.place(insert.at));
+        analyzer.check_mode(&plan, mode).map_err(|error| error.at_if_unplaced(mode_place.clone()))?;
+        let table = self.catalog.table(&definition.name);
+        let columns = table.map(|table| table.columns.clone()).filter(|columns| !columns.fields().is_empty());
+        let plan = match columns {
+            Some(columns) => self.place(analyzer.fit(plan, &columns, &insert.columns), insert.at)?,
+            None => plan,
+        };
+        self.place(unique_names(&plan), insert.at)?;
+        let sink = self.sink(definition)?;
+        if !sink.connector.modes().contains(&mode) {
+            let modes: Vec<&str> = sink.connector.modes().iter().map(|mode| mode.word()).collect();
+            return Err(Error::invalid(format!(
+                "the sink '{}' does not take output mode {}",
+                sink.connector.describe().name,
+                mode.word()
+            ))
+            .class("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE")
+            .at_if_unplaced(mode_place)
+            .help(format!("it takes: {}", modes.join(", "))));
+        }
+        Ok(QueryOutput { sink, plan, mode })
+    }
+
+    fn sink(&self, definition: &TableDefinition) -> Result<SinkTable> {
+        let connector = self.connector(definition, |name| self.registry.sink(name))?;
+        let format = self.format(definition)?;
+        let groups = option_groups(connector.describe().options, format.as_ref());
+        let owner = format!("table '{}' (sink '{}')", definition.name, connector.describe().name);
+        let options = self.place(Options::check(&owner, &groups, &definition.options), definition.at)?;
+        Ok(SinkTable { name: definition.name.clone(), connector, format, options })
+    }
+
+    fn source(&self, name: &str) -> Result<SourceTable> {
+        let definition =
+            self.definition(name).ok_or_else(|| Error::bug(format!("the table {name} has no definition")))?;
+        let connector = self.connector(definition, |name| self.registry.source(name))?;
+        let format = self.format(definition)?;
+        let groups = option_groups(connector.describe().options, format.as_ref());
+        let owner = format!("table '{}' (source '{}')", definition.name, connector.describe().name);
+        let options = self.place(Options::check(&owner, &groups, &definition.options), definition.at)?;
+        let columns = self.catalog.table(name).map(|table| table.columns.clone());
+        let columns = columns.ok_or_else(|| Error::bug(format!("the table {name} has no columns")))?;
+        Ok(SourceTable { name: definition.name.clone(), connector, format, options, columns })
+    }
+
+    fn connector<T>(&self, definition: &TableDefinition, find: impl Fn(&str) -> Result<T>) -> Result<T> {
+        let given = definition.options.iter().find(|option| option.key.eq_ignore_ascii_case("connector"));
+        let name = self.place(connector_name(definition), definition.at)?;
+        find(&name).map_err(|error| error.at_if_unplaced(given.and_then(|given| given.place.clone())))
+    }
+
+    fn query(&self, name: String, outputs: Vec<QueryOutput>) -> Result<Query> {
+        let (mut sources, mut tables): (BTreeSet<String>, BTreeSet<String>) = (BTreeSet::new(), BTreeSet::new());
+        for plan in outputs.iter().flat_map(|output| output.plan.walk()) {
+            match &plan.node {
+                super::plan::Node::Source { table, .. } => sources.insert(table.clone()),
+                super::plan::Node::Static { table, .. } => tables.insert(table.clone()),
+                _ => continue,
+            };
+        }
+        let dead_letter = match self.session.settings.dead_letter() {
+            Some(table) => {
+                let definition = self.definition(table).ok_or_else(|| {
+                    Error::invalid(format!("the dead-letter table `{table}` does not exist"))
+                        .help("CREATE TABLE it first")
+                })?;
+                Some(self.sink(definition)?)
+            }
+            None => None,
+        };
+        let query = Query {
+            name,
+            session: self.session.clone(),
+            sources: sources.iter().map(|source| self.source(source)).collect::<Result<_>>()?,
+            tables: tables.iter().map(|table| self.source(table)).collect::<Result<_>>()?,
+            outputs,
+            dead_letter,
+            text: self.spec.text.clone(),
+        };
+        check_delivery(&query)?;
+        Ok(query)
+    }
+}
+
+fn option_groups<'a>(connector: &'a [OptionSpec], format: Option<&Arc<dyn Format>>) -> Vec<&'a [OptionSpec]> {
+    let mut groups: Vec<&[OptionSpec]> = vec![TABLE_OPTIONS, connector];
+    groups.extend(format.map(|format| format.describe().options));
+    groups
+}
+
+fn connector_name(definition: &TableDefinition) -> Result<String> {
+    let given = definition.options.iter().find(|option| option.key.eq_ignore_ascii_case("connector"));
+    given.map(|given| given.value.clone()).ok_or_else(|| {
+        Error::invalid(format!("table '{}' needs option 'connector'", definition.name))
+            .help("write WITH (connector = 'kafka', ..); `tidemill connectors` lists them")
+    })
+}
+
+fn check_delivery(query: &Query) -> Result<()> {
+    let wanted = match query.session.settings.delivery() {
+        "exactly-once" => Guarantee::Idempotent,
+        "at-least-once" => Guarantee::AtLeastOnce,
+        _ => return Ok(()),
+    };
+    let weak = query.outputs.iter().find(|output| query.guarantee(output) < wanted);
+    match weak {
+        None => Ok(()),
+        Some(output) => Err(Error::invalid(format!(
+            "delivery '{}' is asked for, but rows reach the table '{}' {}",
+            query.session.settings.delivery(),
+            output.sink.name,
+            query.guarantee(output).words()
+        ))
+        .help("`tidemill explain` shows which source or sink is the weak one")),
+    }
+}
+
+fn unique_names(plan: &Plan) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match plan.attributes.iter().find(|attribute| !seen.insert(attribute.name.to_lowercase())) {
+        None => Ok(()),
+        Some(twice) => Err(Error::invalid(format!("two columns of the result are called `{}`", twice.name))
+            .class("COLUMN_ALREADY_EXISTS")
+            .help("give one of them another name with AS")),
+    }
+}
+
+/// Outputs in groups that share a source.
+fn connected(outputs: Vec<QueryOutput>) -> Vec<Vec<QueryOutput>> {
+    let mut groups: Vec<(BTreeSet<String>, Vec<QueryOutput>)> = Vec::new();
+    for output in outputs {
+        let mut sources = output.plan.sources();
+        let mut members = Vec::new();
+        let (touching, apart): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(known, _)| !known.is_disjoint(&sources));
+        groups = apart;
+        for (known, earlier) in touching {
+            sources.extend(known);
+            members.extend(earlier);
+        }
+        members.push(output);
+        groups.push((sources, members));
+    }
+    groups.into_iter().map(|(_, members)| members).collect()
+}
+
+/// The table names a relation reads, lower case.
+fn table_names(relation: &Relation, names: &mut BTreeSet<String>) {
+    if let Relation::Table { name, .. } = relation {
+        names.insert(name.join(".").to_lowercase());
+    }
+    relation.inputs().into_iter().for_each(|input| table_names(input, names));
+}

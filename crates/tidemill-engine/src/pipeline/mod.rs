@@ -1,0 +1,16 @@
+//! From what the user wrote to a checked plan. Read in this order: [`statement`] (a pipeline file),
+//! [`sql`] (its queries), [`relation`] and [`expression`] (the one plan as written), [`analysis`]
+//! (names and types looked up), [`plan`] (the one plan, checked).
+
+pub mod analysis;
+pub mod build;
+pub mod catalog;
+pub mod expression;
+pub mod plan;
+pub mod query;
+pub mod relation;
+pub mod settings;
+pub mod sql;
+pub mod statement;
+pub mod text;
+pub mod variables;

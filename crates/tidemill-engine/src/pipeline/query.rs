@@ -1,0 +1,82 @@
+//! A checked query: everything known, nothing open. What `run`, `explain` and `check` work on.
+
+use super::analysis::Session;
+use super::plan::Plan;
+use super::text::Text;
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+use tidemill_core::Options;
+use tidemill_core::describe::Guarantee;
+use tidemill_core::format::Format;
+use tidemill_core::sink::{OutputMode, SinkConnector};
+use tidemill_core::source::SourceConnector;
+
+/// A query: outputs that share sources, and so run in one epoch loop with one checkpoint.
+#[derive(Clone)]
+pub struct Query {
+    /// Its name: that of the pipeline, with the first sink's when the pipeline has several queries.
+    pub name: String,
+    /// Settings, functions, clock.
+    pub session: Arc<Session>,
+    /// The streaming tables it reads.
+    pub sources: Vec<SourceTable>,
+    /// The tables it reads once.
+    pub tables: Vec<SourceTable>,
+    /// Where rows go.
+    pub outputs: Vec<QueryOutput>,
+    /// Where bad records go, when a table is named for them.
+    pub dead_letter: Option<SinkTable>,
+    /// The user's text.
+    pub text: Text,
+}
+
+/// A table that is read.
+#[derive(Clone)]
+pub struct SourceTable {
+    /// Its name.
+    pub name: String,
+    /// What it reads from.
+    pub connector: Arc<dyn SourceConnector>,
+    /// How bytes become rows; `None` when the source makes rows itself.
+    pub format: Option<Arc<dyn Format>>,
+    /// Checked options of both.
+    pub options: Options,
+    /// Declared columns.
+    pub columns: SchemaRef,
+}
+
+/// A table that is written.
+#[derive(Clone)]
+pub struct SinkTable {
+    /// Its name.
+    pub name: String,
+    /// What it writes to.
+    pub connector: Arc<dyn SinkConnector>,
+    /// How rows become bytes, for sinks of payloads.
+    pub format: Option<Arc<dyn Format>>,
+    /// Checked options of both.
+    pub options: Options,
+}
+
+/// Rows and where they go.
+#[derive(Clone)]
+pub struct QueryOutput {
+    /// Where.
+    pub sink: SinkTable,
+    /// What.
+    pub plan: Arc<Plan>,
+    /// What the rows mean.
+    pub mode: OutputMode,
+}
+
+impl Query {
+    /// What the query promises for one output, end to end: the weakest of its sources and the sink.
+    pub fn guarantee(&self, output: &QueryOutput) -> Guarantee {
+        let sources = output.plan.sources();
+        let read = self.sources.iter().filter(|source| sources.contains(&source.name));
+        read.map(|source| source.connector.describe().guarantee)
+            .chain([output.sink.connector.describe().guarantee])
+            .min()
+            .unwrap_or(Guarantee::None)
+    }
+}

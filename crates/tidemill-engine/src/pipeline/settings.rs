@@ -1,0 +1,283 @@
+//! The settings of a pipeline: `SET key = value`, `--set key=value`, and Spark configurations. One
+//! table says which exist; Spark's names are aliases of ours.
+
+use chrono_tz::Tz;
+use std::time::Duration;
+use tidemill_core::describe::{OptionKind, OptionSpec};
+use tidemill_core::options::{GivenOption, Options};
+use tidemill_core::sink::OutputMode;
+use tidemill_core::{Error, Result};
+
+/// Every setting there is.
+pub const SETTINGS: &[OptionSpec] = &[
+    OptionSpec::new(
+        "name",
+        OptionKind::Text,
+        "name of the pipeline; markers in sinks carry it. Default: the file's name",
+    )
+    .aliases(&["pipeline.name", "spark.app.name", "query_name"]),
+    OptionSpec::new("checkpoint", OptionKind::Location, "directory of the checkpoint")
+        .aliases(&["checkpoint_location", "spark.sql.streaming.checkpointLocation"]),
+    OptionSpec::new(
+        "trigger",
+        OptionKind::Text,
+        "'available-now', 'once', 'processing-time 1s'; default: as soon as rows arrive",
+    ),
+    OptionSpec::new(
+        "output_mode",
+        OptionKind::Choice(&["append", "update", "complete"]),
+        "what the rows of a sink mean, unless its table says",
+    )
+    .default("append"),
+    OptionSpec::new(
+        "delivery",
+        OptionKind::Choice(&["exactly-once", "at-least-once", "best-effort"]),
+        "refuse a pipeline that cannot promise this",
+    )
+    .default("best-effort"),
+    OptionSpec::new(
+        "dead_letter",
+        OptionKind::Text,
+        "table that takes bad records; default: Parquet files in the checkpoint",
+    ),
+    OptionSpec::new("time_zone", OptionKind::Text, "session time zone")
+        .default("UTC")
+        .aliases(&["spark.sql.session.timeZone"]),
+    OptionSpec::new(
+        "ansi",
+        OptionKind::Boolean,
+        "overflow, division by zero and bad casts fail instead of giving NULL",
+    )
+    .default("true")
+    .aliases(&["spark.sql.ansi.enabled"]),
+    OptionSpec::new("case_sensitive", OptionKind::Boolean, "names match by case")
+        .default("false")
+        .aliases(&["spark.sql.caseSensitive"]),
+    OptionSpec::new("watermark_policy", OptionKind::Choice(&["min", "max"]), "how several watermarks become one")
+        .default("min")
+        .aliases(&["spark.sql.streaming.multipleWatermarkPolicy"]),
+    OptionSpec::new("no_data_epochs", OptionKind::Boolean, "run an epoch without rows when the watermark has moved")
+        .default("true")
+        .aliases(&["spark.sql.streaming.noDataMicroBatches.enabled"]),
+    OptionSpec::new("parallelism", OptionKind::Integer, "state partitions and worker threads; 0: one a core")
+        .default("0"),
+    OptionSpec::new("epoch_bytes_max", OptionKind::Bytes, "about how many bytes one epoch reads at most")
+        .default("64MiB"),
+    OptionSpec::new("snapshot_bytes", OptionKind::Bytes, "changes of state written before a new snapshot is made")
+        .default("64MiB"),
+    OptionSpec::new("epochs_retained", OptionKind::Integer, "committed epochs whose plans are kept").default("100"),
+];
+
+/// Checked settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    options: Options,
+    /// Spark configurations that have no effect here, as they were given.
+    pub ignored: Vec<String>,
+    time_zone: Tz,
+}
+
+impl Settings {
+    /// Checks what was given; a later value of a key replaces an earlier one.
+    ///
+    /// # Errors
+    /// An unknown key that is not Spark's, a value that is not of its type.
+    pub fn check(given: &[GivenOption]) -> Result<Settings> {
+        let mut last: Vec<GivenOption> = Vec::new();
+        let mut ignored = Vec::new();
+        for option in given {
+            match canonical(&option.key) {
+                Some(name) => {
+                    last.retain(|known| known.key != name);
+                    last.push(GivenOption { key: name.to_owned(), ..option.clone() });
+                }
+                None if option.key.starts_with("spark.") => ignored.push(option.key.clone()),
+                None => last.push(option.clone()),
+            }
+        }
+        let options = Options::check("the pipeline", &[SETTINGS], &last)?;
+        let zone = options.text("time_zone").unwrap_or("UTC");
+        let time_zone = parse_time_zone(zone).ok_or_else(|| {
+            Error::invalid(format!("there is no time zone called '{zone}'"))
+                .class("INVALID_CONF_VALUE.TIME_ZONE")
+                .help("write a name such as 'Europe/Vienna'")
+        })?;
+        Ok(Settings { options, ignored, time_zone })
+    }
+
+    /// Name of the pipeline, when it is set.
+    pub fn name(&self) -> Option<&str> {
+        self.options.text("name")
+    }
+
+    /// Directory of the checkpoint, when it is set.
+    pub fn checkpoint(&self) -> Option<&str> {
+        self.options.text("checkpoint")
+    }
+
+    /// The trigger, as written.
+    pub fn trigger(&self) -> Option<&str> {
+        self.options.text("trigger")
+    }
+
+    /// What the rows of a sink mean unless its table says.
+    pub fn output_mode(&self) -> OutputMode {
+        parse_output_mode(self.options.text("output_mode").unwrap_or("append")).unwrap_or(OutputMode::Append)
+    }
+
+    /// The promise the user asks for.
+    pub fn delivery(&self) -> &str {
+        self.options.text("delivery").unwrap_or("best-effort")
+    }
+
+    /// Table for bad records, when it is set.
+    pub fn dead_letter(&self) -> Option<&str> {
+        self.options.text("dead_letter")
+    }
+
+    /// The session's time zone.
+    pub fn time_zone(&self) -> Tz {
+        self.time_zone
+    }
+
+    /// ANSI rules on.
+    pub fn ansi(&self) -> bool {
+        self.options.boolean("ansi")
+    }
+
+    /// Names match by case.
+    pub fn case_sensitive(&self) -> bool {
+        self.options.boolean("case_sensitive")
+    }
+
+    /// True for the policy `max`.
+    pub fn watermark_is_max(&self) -> bool {
+        self.options.text("watermark_policy") == Some("max")
+    }
+
+    /// Epochs without rows are allowed.
+    pub fn no_data_epochs(&self) -> bool {
+        self.options.boolean("no_data_epochs")
+    }
+
+    /// State partitions and worker threads.
+    pub fn parallelism(&self) -> usize {
+        match self.options.integer("parallelism") {
+            None | Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
+            Some(count) => count as usize,
+        }
+    }
+
+    /// About how many bytes one epoch reads at most.
+    pub fn epoch_bytes_max(&self) -> u64 {
+        self.options.bytes("epoch_bytes_max").unwrap_or(64 << 20)
+    }
+
+    /// Changes of state written before a new snapshot is made, in bytes.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.options.bytes("snapshot_bytes").unwrap_or(64 << 20)
+    }
+
+    /// Committed epochs whose plans are kept.
+    pub fn epochs_retained(&self) -> u64 {
+        self.options.integer("epochs_retained").unwrap_or(100)
+    }
+}
+
+/// Our name of a setting in any accepted spelling.
+fn canonical(key: &str) -> Option<&'static str> {
+    let snake = tidemill_core::options::snake_case(key);
+    SETTINGS
+        .iter()
+        .find(|spec| spec.name == snake || spec.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(key)))
+        .map(|spec| spec.name)
+}
+
+/// `append`, `update` or `complete`, in any case.
+pub fn parse_output_mode(word: &str) -> Option<OutputMode> {
+    [OutputMode::Append, OutputMode::Update, OutputMode::Complete]
+        .into_iter()
+        .find(|mode| mode.word().eq_ignore_ascii_case(word))
+}
+
+/// A zone by name; `Z`, `UTC` and `GMT` are UTC.
+pub fn parse_time_zone(name: &str) -> Option<Tz> {
+    match name {
+        "Z" | "UTC" | "GMT" | "Etc/UTC" => Some(Tz::UTC),
+        other => other.parse().ok(),
+    }
+}
+
+/// When epochs start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// As soon as there are rows.
+    Asap,
+    /// At multiples of the interval of the clock's epoch.
+    ProcessingTime(Duration),
+    /// What is there at the start, in as many epochs as the limits need, then stop.
+    AvailableNow,
+    /// What is there at the start in one epoch without limits, then stop.
+    Once,
+}
+
+impl Trigger {
+    /// Reads `available-now`, `once`, `processing-time 1s`, `1 second`, and Spark's spellings.
+    ///
+    /// # Errors
+    /// Any other text.
+    pub fn parse(text: &str) -> Result<Trigger> {
+        let words = text.trim().to_lowercase().replace('_', "-");
+        let interval = words
+            .strip_prefix("processing-time")
+            .or_else(|| words.strip_prefix("processingtime"))
+            .unwrap_or(&words)
+            .trim_matches([' ', '=', '(', ')', '\'', '"']);
+        match words.as_str() {
+            "available-now" | "availablenow" => return Ok(Trigger::AvailableNow),
+            "once" => return Ok(Trigger::Once),
+            "asap" | "" => return Ok(Trigger::Asap),
+            _ => {}
+        }
+        match tidemill_core::options::parse_duration(interval) {
+            Ok(Duration::ZERO) => Ok(Trigger::Asap),
+            Ok(interval) => Ok(Trigger::ProcessingTime(interval)),
+            Err(_) => Err(Error::invalid(format!("there is no trigger '{text}'"))
+                .help("triggers: available-now, once, 'processing-time 1s'")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spark_s_names_are_ours() {
+        let settings = Settings::check(&[
+            GivenOption::new("spark.sql.session.timeZone", "America/New_York"),
+            GivenOption::new("spark.sql.shuffle.partitions", "2"),
+            GivenOption::new("watermarkPolicy", "max"),
+        ])
+        .unwrap();
+        assert_eq!(settings.time_zone(), Tz::America__New_York);
+        assert!(settings.watermark_is_max());
+        assert_eq!(settings.ignored, ["spark.sql.shuffle.partitions"]);
+        assert!(Settings::check(&[GivenOption::new("triger", "once")]).unwrap_err().report().contains("'trigger'"));
+    }
+
+    #[test]
+    fn triggers_are_read_in_every_spelling() {
+        for (text, trigger) in [
+            ("available-now", Trigger::AvailableNow),
+            ("availableNow", Trigger::AvailableNow),
+            ("once", Trigger::Once),
+            ("processing-time 1s", Trigger::ProcessingTime(Duration::from_secs(1))),
+            ("ProcessingTime(10 seconds)", Trigger::ProcessingTime(Duration::from_secs(10))),
+            ("1 minute", Trigger::ProcessingTime(Duration::from_secs(60))),
+        ] {
+            assert_eq!(Trigger::parse(text).unwrap(), trigger, "{text}");
+        }
+        assert!(Trigger::parse("sometimes").is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! What an epoch has done, as Spark reports it: the fields and names of `StreamingQueryProgress`,
+//! and a few more (several sinks, dead letters, latency).
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A progress report.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Identity of the checkpoint.
+    pub id: String,
+    /// Identity of this run.
+    pub run_id: String,
+    /// Name of the query.
+    pub name: String,
+    /// The epoch's instant, ISO 8601 with milliseconds.
+    pub timestamp: String,
+    /// The epoch.
+    pub batch_id: u64,
+    /// Whole time of the epoch, in milliseconds.
+    pub batch_duration: u64,
+    /// Rows read.
+    pub num_input_rows: u64,
+    /// Rows read a second since the epoch before.
+    #[serde(serialize_with = "finite")]
+    pub input_rows_per_second: f64,
+    /// Rows read a second of the epoch's own time.
+    #[serde(serialize_with = "finite")]
+    pub processed_rows_per_second: f64,
+    /// Times of the epoch's steps, in milliseconds.
+    pub duration_ms: Durations,
+    /// Event times and watermark, ISO 8601.
+    pub event_time: EventTime,
+    /// Stateful operators, furthest downstream first.
+    pub state_operators: Vec<StateOperator>,
+    /// Sources.
+    pub sources: Vec<SourceProgress>,
+    /// The first sink.
+    pub sink: SinkProgress,
+    /// Every sink.
+    pub sinks: Vec<SinkProgress>,
+    /// Bad records.
+    pub dead_letters: u64,
+    /// Time from a record's entry into its source to its commit in every sink, in milliseconds; absent
+    /// when no source knows when its records entered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<Latency>,
+}
+
+/// Times of an epoch's steps.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Durations {
+    /// Asking the sources what is new.
+    #[serde(serialize_with = "millis")]
+    pub latest_offset: f64,
+    /// Reading and decoding.
+    #[serde(serialize_with = "millis")]
+    pub get_batch: f64,
+    /// Expressions, state and aggregates.
+    #[serde(serialize_with = "millis")]
+    pub execute: f64,
+    /// Writing the plan.
+    #[serde(serialize_with = "millis")]
+    pub wal_commit: f64,
+    /// Writing the sinks.
+    #[serde(serialize_with = "millis")]
+    pub add_batch: f64,
+    /// Writing changes of state and the commit.
+    #[serde(serialize_with = "millis")]
+    pub commit_offsets: f64,
+    /// All of it.
+    #[serde(serialize_with = "millis")]
+    pub trigger_execution: f64,
+}
+
+/// Event times of an epoch.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EventTime {
+    /// Earliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<String>,
+    /// Latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+    /// Average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg: Option<String>,
+    /// The watermark the epoch used; absent when the query declares none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<String>,
+}
+
+/// A stateful operator in an epoch.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateOperator {
+    /// Spark's name of its kind.
+    pub operator_name: String,
+    /// Its name in the checkpoint.
+    pub id: String,
+    /// State rows.
+    pub num_rows_total: u64,
+    /// State rows changed.
+    pub num_rows_updated: u64,
+    /// State rows removed.
+    pub num_rows_removed: u64,
+    /// Rows dropped because they were late.
+    pub num_rows_dropped_by_watermark: u64,
+    /// Memory held, in bytes.
+    pub memory_used_bytes: u64,
+}
+
+/// A source in an epoch.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceProgress {
+    /// The table and its connector.
+    pub description: String,
+    /// Positions before the epoch, of the splits it read.
+    pub start_offset: Arc<RawValue>,
+    /// Positions after it.
+    pub end_offset: Arc<RawValue>,
+    /// Newest positions known.
+    pub latest_offset: Arc<RawValue>,
+    /// Rows read.
+    pub num_input_rows: u64,
+    /// Rows read a second since the epoch before.
+    #[serde(serialize_with = "finite")]
+    pub input_rows_per_second: f64,
+    /// Rows read a second of the epoch's own time.
+    #[serde(serialize_with = "finite")]
+    pub processed_rows_per_second: f64,
+    /// `bytes` read, `lag` in positions (absent when it is not known).
+    pub metrics: BTreeMap<String, u64>,
+}
+
+/// A sink in an epoch.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkProgress {
+    /// The table and its connector.
+    pub description: String,
+    /// Rows written.
+    pub num_output_rows: u64,
+    /// Time of the commit, in milliseconds.
+    #[serde(serialize_with = "millis")]
+    pub commit_ms: f64,
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Latency {
+    /// Half of the records were faster.
+    pub p50: f64,
+    /// 95 of 100 were.
+    pub p95: f64,
+    /// 99 of 100 were.
+    pub p99: f64,
+    /// None was slower.
+    pub max: f64,
+}
+
+/// What a listener hears of an epoch.
+#[derive(Debug, Clone)]
+pub struct EpochReport {
+    /// The report people see.
+    pub progress: Progress,
+    /// Time from entry to commit of each record that has one, in microseconds.
+    pub latencies: Arc<[i64]>,
+    /// The watermark of the first part, in milliseconds; `None` when the query declares none.
+    pub watermark: Option<i64>,
+    /// Positions not yet read, by source table and split; absent where it is not known.
+    pub lag: Vec<(String, String, u64)>,
+    /// Rows read, by source table and split kind.
+    pub source_rows: Vec<(String, u64, u64)>,
+    /// Bytes of the journal written by the epoch.
+    pub journal_bytes: u64,
+}
+
+/// Hears of epochs and of the end. Called from the loop: must return at once.
+pub trait Listener: Send + Sync {
+    /// An epoch is committed.
+    fn on_epoch(&self, report: &EpochReport);
+
+    /// The query waits for rows.
+    fn on_idle(&self, _query: &str) {}
+
+    /// The query has ended; with its error if it failed.
+    fn on_end(&self, _query: &str, _error: Option<&tidemill_core::Error>) {}
+}
+
+fn millis<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1000.0).round() / 1000.0)
+}
+
+fn finite<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(if value.is_finite() { (value * 100.0).round() / 100.0 } else { 0.0 })
+}
+
+/// An instant in microseconds as ISO 8601 with milliseconds.
+pub fn iso(micros: i64) -> String {
+    match crate::time::wall_clock(micros) {
+        Some(wall) => wall.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        None => micros.to_string(),
+    }
+}
+
+/// Any value as raw JSON.
+pub fn raw(value: &impl Serialize) -> Arc<RawValue> {
+    let value = serde_json::value::to_raw_value(value).or_else(|_| RawValue::from_string("null".into()));
+    value.map_or_else(|_| raw(&()), Arc::from)
+}
+
+/// Percentiles of latencies in microseconds; `None` for none.
+pub fn percentiles(latencies: &[i64]) -> Option<Latency> {
+    let mut sorted = latencies.to_vec();
+    let last = sorted.len().checked_sub(1)?;
+    let mut at = |quantile: f64| {
+        let (_, value, _) = sorted.select_nth_unstable((last as f64 * quantile).ceil() as usize);
+        *value as f64 / 1000.0
+    };
+    Some(Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) })
+}

@@ -1,0 +1,276 @@
+//! A start: takes the checkpoint, reads what it holds, and puts operators, offsets and watermarks
+//! where they were. What to do is decided by `checkpoint::decide`; here it is done.
+
+use crate::checkpoint::decide::{Facts, SinkFacts, decide};
+use crate::checkpoint::journal::{self, Journal};
+use crate::checkpoint::lock::CheckpointLock;
+use crate::checkpoint::metadata::{FORMAT, Metadata};
+use crate::checkpoint::record::{CommitRecord, PlanRecord, Record};
+use crate::checkpoint::snapshot::{self, Snapshot};
+use crate::checkpoint::{durable, ipc};
+use crate::dataflow::Dataflow;
+use crate::deliver::Delivery;
+use crate::operator::aggregate::accumulator::Scope;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use tidemill_core::{Epoch, Error, Incarnation, Offsets, Result};
+
+/// A checkpoint that is held and has been read.
+pub struct Checkpoint {
+    /// Where it is.
+    pub directory: PathBuf,
+    /// Who it is.
+    pub metadata: Metadata,
+    plans: BTreeMap<Epoch, PlanRecord>,
+    commits: BTreeMap<Epoch, CommitRecord>,
+    changes: BTreeMap<Epoch, Vec<(String, Vec<u8>)>>,
+    last_segment: Option<u64>,
+    _lock: CheckpointLock,
+}
+
+/// Where a query goes on.
+pub struct Resumed {
+    /// The epoch to run next.
+    pub next: Epoch,
+    /// Plans that are in the log and are run as they are there.
+    pub recorded: VecDeque<PlanRecord>,
+    /// Newest committed epoch: epochs up to it are in the log already.
+    pub committed: Option<Epoch>,
+    /// How far each source table has been read.
+    pub offsets: BTreeMap<String, Offsets>,
+    /// The watermark each part used last, in milliseconds.
+    pub used_watermarks: Vec<i64>,
+    /// The open end of the journal.
+    pub journal: Journal,
+}
+
+impl Checkpoint {
+    /// Takes and reads the checkpoint in `directory`, or makes a new one there.
+    ///
+    /// # Errors
+    /// Another process holds it, it cannot be read or written, it is damaged, or it is that of another
+    /// pipeline.
+    pub fn open(directory: &Path, now: Metadata) -> Result<Checkpoint> {
+        durable::create_directory(directory)?;
+        let lock = CheckpointLock::take(directory)?;
+        let metadata = match Metadata::read(directory)? {
+            Some(known) => {
+                known.check_fits(&now, directory)?;
+                known
+            }
+            None => {
+                now.write(directory)?;
+                now
+            }
+        };
+        let (records, last_segment) = journal::read(&directory.join("journal"))?;
+        let mut checkpoint = Checkpoint {
+            directory: directory.to_owned(),
+            metadata,
+            plans: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            last_segment,
+            _lock: lock,
+        };
+        for record in records {
+            checkpoint.take_in(record);
+        }
+        checkpoint.check_gaps()?;
+        Ok(checkpoint)
+    }
+
+    /// A later record of an epoch replaces an earlier one: an epoch that was cut off is written anew.
+    fn take_in(&mut self, record: Record) {
+        match record {
+            Record::Plan(plan) => {
+                self.changes.remove(&plan.epoch);
+                self.plans.insert(plan.epoch, plan);
+            }
+            Record::Changes { epoch, operator, rows } => self.changes.entry(epoch).or_default().push((operator, rows)),
+            Record::Commit(commit) => {
+                self.commits.insert(commit.epoch, commit);
+            }
+        }
+    }
+
+    fn check_gaps(&self) -> Result<()> {
+        let gap = |what: &str, before: Epoch, after: Epoch| {
+            Error::invalid(format!(
+                "the journal of the checkpoint {} has a gap: after the {what} of epoch {before} comes that of epoch {after}",
+                self.directory.display()
+            ))
+            .help("restore the journal from a copy, or start over with a new checkpoint directory")
+        };
+        for (what, epochs) in
+            [("plan", self.plans.keys().collect::<Vec<_>>()), ("commit", self.commits.keys().collect())]
+        {
+            if let Some(pair) = epochs.windows(2).find(|pair| pair[0].next() != *pair[1]) {
+                return Err(gap(what, *pair[0], *pair[1]));
+            }
+        }
+        Ok(())
+    }
+
+    /// True when no epoch has been planned.
+    pub fn is_new(&self) -> bool {
+        self.plans.is_empty() && self.commits.is_empty()
+    }
+
+    fn committed(&self) -> Option<Epoch> {
+        self.commits.keys().next_back().copied()
+    }
+
+    /// Rebuilds the state before the epoch that runs next.
+    ///
+    /// # Errors
+    /// The decision to stop; damage.
+    pub async fn resume(&self, flow: &mut Dataflow, sinks: &mut [Delivery], accept_foreign: bool) -> Result<Resumed> {
+        let committed = self.committed();
+        let snapshots = self.directory.join("snapshots");
+        let newest = committed.map(|committed| snapshot::read_newest(&snapshots, committed)).transpose()?.flatten();
+        let known_sinks = self.sinks_written(newest.as_ref());
+        let mut facts = Facts {
+            committed,
+            planned: self.plans.keys().next_back().copied(),
+            oldest_replayable: self.oldest_replayable()?,
+            sinks: vec![],
+            accept_foreign,
+        };
+        for sink in sinks.iter_mut() {
+            sink.last = known_sinks.get(&sink.table).copied();
+            facts.sinks.push(SinkFacts { name: sink.table.clone(), expected: sink.last, marker: sink.marker().await? });
+        }
+        let (next, holds) = decide(&facts).into_result()?;
+        for (sink, held) in sinks.iter_mut().zip(holds) {
+            sink.held = held;
+        }
+        let base = next.0.checked_sub(1).map(Epoch);
+        let start = match base {
+            Some(base) => snapshot::read_newest(&snapshots, base)?,
+            None => None,
+        };
+        self.restore_state(flow, start.as_ref(), base)?;
+        let used_watermarks = self.resume_watermarks(flow, start.as_ref(), base);
+        Ok(Resumed {
+            next,
+            recorded: self.plans.range(next..).map(|(_, plan)| plan.clone()).collect(),
+            committed,
+            offsets: self.offsets(start.as_ref(), next),
+            used_watermarks,
+            journal: Journal::start(&self.directory.join("journal"), self.last_segment)?,
+        })
+    }
+
+    fn sinks_written(&self, snapshot: Option<&Snapshot>) -> BTreeMap<String, Epoch> {
+        match (self.commits.values().next_back(), snapshot) {
+            (Some(commit), _) => commit.sinks.clone(),
+            (None, Some(snapshot)) => snapshot.manifest.sinks.clone(),
+            (None, None) => BTreeMap::new(),
+        }
+    }
+
+    /// The oldest epoch whose plan is kept and before which the state can be rebuilt.
+    fn oldest_replayable(&self) -> Result<Option<Epoch>> {
+        let Some(first_plan) = self.plans.keys().next().copied() else { return Ok(None) };
+        if first_plan == Epoch(0) {
+            return Ok(Some(Epoch(0)));
+        }
+        let snapshots = self.directory.join("snapshots");
+        for plan in self.plans.keys() {
+            if let Some(snapshot) = snapshot::read_newest(&snapshots, Epoch(plan.0 - 1))?
+                && snapshot.manifest.epoch.next() >= first_plan
+            {
+                return Ok(Some(*plan));
+            }
+        }
+        Ok(None)
+    }
+
+    fn restore_state(&self, flow: &mut Dataflow, start: Option<&Snapshot>, base: Option<Epoch>) -> Result<()> {
+        let Some(base) = base else { return Ok(()) };
+        let first = start.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch.next());
+        if self.commits.range(first..=base).count() as u64 != base.next().0 - first.0 {
+            return Err(Error::invalid(format!(
+                "the state after epoch {base} cannot be rebuilt from the checkpoint {}: neither a snapshot nor every epoch before it is there",
+                self.directory.display()
+            ))
+            .help("restore the checkpoint from a copy, or start over with a new one"));
+        }
+        for (number, part) in flow.parts.iter_mut().enumerate() {
+            for step in part.keyed() {
+                let name = step.name.clone();
+                if let Some(content) = start.and_then(|snapshot| snapshot.state.get(&step.name)) {
+                    load(step, content, Scope::Whole)?;
+                }
+                for (epoch, plan) in self.plans.range(first..=base) {
+                    for (_, rows) in
+                        self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name)
+                    {
+                        load(step, rows, Scope::Changes)?;
+                    }
+                    if let Some(watermark) = plan.watermarks.get(number) {
+                        step.partitions
+                            .iter_mut()
+                            .for_each(|partition| partition.state().evict(watermark.current.saturating_mul(1000)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets every part's watermark; gives the one each used last.
+    fn resume_watermarks(&self, flow: &mut Dataflow, start: Option<&Snapshot>, base: Option<Epoch>) -> Vec<i64> {
+        let mut used = vec![0; flow.parts.len()];
+        let Some(base) = base else { return used };
+        let next = match self.commits.get(&base) {
+            Some(commit) => commit.next_watermarks.clone(),
+            None => start.map(|snapshot| snapshot.manifest.next_watermarks.clone()).unwrap_or_default(),
+        };
+        match self.plans.get(&base) {
+            Some(plan) => used = plan.watermarks.iter().map(|watermark| watermark.current).collect(),
+            None => used = start.map_or(used, |snapshot| snapshot.manifest.watermarks.clone()),
+        }
+        for ((part, next), used) in flow.parts.iter_mut().zip(next).zip(&used) {
+            part.watermark.resume(next.max(*used));
+        }
+        used
+    }
+
+    fn offsets(&self, start: Option<&Snapshot>, next: Epoch) -> BTreeMap<String, Offsets> {
+        let mut offsets = start.map(|snapshot| snapshot.manifest.offsets.clone()).unwrap_or_default();
+        let first = start.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch.next());
+        for plan in self.plans.range(first..next).map(|(_, plan)| plan) {
+            for (table, ranges) in &plan.ranges {
+                offsets.entry(table.clone()).or_default().advance(ranges);
+            }
+        }
+        offsets
+    }
+}
+
+/// Puts saved rows of an operator back, each in the partition of its key.
+fn load(step: &mut crate::dataflow::KeyedStep, content: &[u8], scope: Scope) -> Result<()> {
+    let shape = step.partitions[0].shape();
+    for batch in ipc::read(content, &shape.schema, &format!("the saved state of operator {}", step.name))? {
+        let routes = step.exchange.route(&batch.columns()[shape.keys.clone()], batch.num_rows())?;
+        for (partition, select) in step.partitions.iter_mut().zip(routes) {
+            partition.state().load(&batch, &select, scope)?;
+        }
+    }
+    Ok(())
+}
+
+/// The metadata of a query as it is now.
+pub fn metadata(pipeline: &str, sources: Vec<String>, flow: &mut Dataflow) -> Metadata {
+    let steps = flow.parts.iter_mut().flat_map(|part| part.keyed());
+    Metadata {
+        format: FORMAT,
+        pipeline: pipeline.to_owned(),
+        incarnation: Incarnation::mint(),
+        made_by: format!("tidemill {}", env!("CARGO_PKG_VERSION")),
+        operators: steps.map(|step| (step.name.clone(), step.layout.clone())).collect(),
+        sources,
+    }
+}

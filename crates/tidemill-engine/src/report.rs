@@ -1,0 +1,282 @@
+//! Puts progress reports together and hands them to the listeners.
+
+use crate::checkpoint::record::PlanRecord;
+use crate::dataflow::execute::OperatorReport;
+use crate::deliver::Delivered;
+use crate::ingest::{Ingest, Read};
+use crate::operator::watermark::EventTimes;
+use crate::progress::{
+    Durations, EpochReport, EventTime, Listener, Progress, SinkProgress, SourceProgress, StateOperator, iso,
+    percentiles, raw,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidemill_core::{Clock, Offsets, SplitRange};
+
+/// Reports that are kept, as in Spark.
+const RECENT: usize = 100;
+
+/// Times of one epoch's steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    started: Duration,
+    logged: Duration,
+    read: Duration,
+    computed: Duration,
+    delivered: Duration,
+    committed: Duration,
+    journal_bytes: u64,
+}
+
+impl Measured {
+    /// The epoch starts.
+    pub fn start(clock: &dyn Clock) -> Self {
+        let now = clock.elapsed();
+        Measured {
+            started: now,
+            logged: now,
+            read: now,
+            computed: now,
+            delivered: now,
+            committed: now,
+            journal_bytes: 0,
+        }
+    }
+
+    /// The plan is durable.
+    pub fn logged(&mut self, clock: &dyn Clock) {
+        self.logged = clock.elapsed();
+    }
+
+    /// Rows are read and decoded.
+    pub fn read(&mut self, clock: &dyn Clock) {
+        self.read = clock.elapsed();
+    }
+
+    /// Operators are done.
+    pub fn computed(&mut self, clock: &dyn Clock) {
+        self.computed = clock.elapsed();
+    }
+
+    /// Sinks have the rows.
+    pub fn delivered(&mut self, clock: &dyn Clock) {
+        self.delivered = clock.elapsed();
+    }
+
+    /// The commit is written down.
+    pub fn committed(&mut self, clock: &dyn Clock, journal_bytes: u64) {
+        self.committed = clock.elapsed();
+        self.journal_bytes = journal_bytes;
+    }
+}
+
+/// Recent reports of one query, shared with whoever asks.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<VecDeque<Progress>>);
+
+impl Recent {
+    fn push(&self, progress: Progress) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(progress);
+    }
+
+    /// The reports, oldest first.
+    pub fn all(&self) -> Vec<Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The newest report.
+    pub fn last(&self) -> Option<Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).back().cloned()
+    }
+}
+
+/// Makes the reports of one query.
+pub struct Reporter {
+    /// Identity of the checkpoint.
+    pub id: String,
+    /// Identity of this run.
+    pub run_id: String,
+    /// Name of the query.
+    pub name: String,
+    /// Connector of each source table.
+    pub connectors: BTreeMap<String, &'static str>,
+    /// Recent reports.
+    pub recent: Arc<Recent>,
+    /// Who hears of them.
+    pub listeners: Vec<Arc<dyn Listener>>,
+    last_start: Option<Duration>,
+}
+
+impl Reporter {
+    /// A reporter for a query.
+    pub fn new(
+        id: String,
+        name: String,
+        connectors: BTreeMap<String, &'static str>,
+        recent: Arc<Recent>,
+        listeners: Vec<Arc<dyn Listener>>,
+    ) -> Self {
+        let run_id = uuid::Uuid::new_v4().to_string();
+        Reporter { id, run_id, name, connectors, recent, listeners, last_start: None }
+    }
+
+    /// The query waits for rows.
+    pub fn idle(&self) {
+        self.listeners.iter().for_each(|listener| listener.on_idle(&self.name));
+    }
+
+    /// An epoch is done.
+    #[expect(clippy::too_many_arguments, reason = "a report is put together from everything an epoch knows")]
+    pub fn epoch(
+        &mut self,
+        plan: &PlanRecord,
+        reads: &[(String, Read)],
+        sources: &[Ingest],
+        operators: &[&OperatorReport],
+        delivered: &[Delivered],
+        event_times: Option<EventTimes>,
+        watermark: Option<i64>,
+        letters: u64,
+        now: i64,
+        measured: Measured,
+    ) {
+        let between = self.last_start.map(|last| measured.started.saturating_sub(last).as_secs_f64());
+        let whole = measured.committed.saturating_sub(measured.started).as_secs_f64();
+        self.last_start = Some(measured.started);
+        let per_second = |rows: u64, seconds: Option<f64>| seconds.map_or(0.0, |seconds| rows as f64 / seconds);
+        let rates = |rows: u64| (per_second(rows, between), per_second(rows, Some(whole)));
+        let read_rows: u64 = reads.iter().map(|(_, read)| read.row_count()).sum();
+        let latencies: Arc<[i64]> = reads
+            .iter()
+            .flat_map(|(_, read)| &read.entered)
+            .filter(|entered| **entered > 0)
+            .map(|entered| now - entered)
+            .collect();
+        let sinks: Vec<SinkProgress> = delivered.iter().map(sink_progress).collect();
+        let (input_rate, processed_rate) = rates(read_rows);
+        let progress = Progress {
+            id: self.id.clone(),
+            run_id: self.run_id.clone(),
+            name: self.name.clone(),
+            timestamp: iso(plan.timestamp),
+            batch_id: plan.epoch.0,
+            batch_duration: (whole * 1000.0).round() as u64,
+            num_input_rows: read_rows,
+            input_rows_per_second: input_rate,
+            processed_rows_per_second: processed_rate,
+            duration_ms: durations(&measured),
+            event_time: EventTime {
+                min: event_times.map(|times| iso(times.least)),
+                max: event_times.map(|times| iso(times.most)),
+                avg: event_times.map(|times| iso(times.average)),
+                watermark: watermark.map(|millis| iso(millis.saturating_mul(1000))),
+            },
+            state_operators: operators.iter().rev().map(|operator| state_operator(operator)).collect(),
+            sources: reads
+                .iter()
+                .zip(sources)
+                .map(|((table, read), source)| self.source(table, read, source, plan, &rates))
+                .collect(),
+            sink: sinks.first().cloned().unwrap_or_else(|| SinkProgress {
+                description: String::new(),
+                num_output_rows: 0,
+                commit_ms: 0.0,
+            }),
+            sinks,
+            dead_letters: letters,
+            latency_ms: percentiles(&latencies),
+        };
+        let report = EpochReport {
+            progress: progress.clone(),
+            latencies,
+            watermark,
+            lag: sources.iter().flat_map(lag).collect(),
+            source_rows: reads.iter().map(|(table, read)| (table.clone(), read.row_count(), read.bytes)).collect(),
+            journal_bytes: measured.journal_bytes,
+        };
+        self.recent.push(progress);
+        self.listeners.iter().for_each(|listener| listener.on_epoch(&report));
+    }
+
+    fn source(
+        &self,
+        table: &str,
+        read: &Read,
+        source: &Ingest,
+        plan: &PlanRecord,
+        rates: &dyn Fn(u64) -> (f64, f64),
+    ) -> SourceProgress {
+        let ranges = plan.ranges.get(table).map_or(&[][..], Vec::as_slice);
+        let of = |position: fn(&SplitRange) -> u64| {
+            Offsets(ranges.iter().map(|range| (range.split.clone(), position(range))).collect())
+        };
+        let (input_rate, processed_rate) = rates(read.row_count());
+        let mut metrics = BTreeMap::from([("bytes".to_owned(), read.bytes)]);
+        let behind: Vec<u64> = lag(source).into_iter().map(|(_, _, behind)| behind).collect();
+        if !behind.is_empty() {
+            metrics.insert("lag".into(), behind.iter().sum());
+        }
+        SourceProgress {
+            description: format!("{table} ({})", self.connectors.get(table).copied().unwrap_or("unknown")),
+            start_offset: raw(&of(|range| range.from)),
+            end_offset: raw(&of(|range| range.to)),
+            latest_offset: raw(&source.newest),
+            num_input_rows: read.row_count(),
+            input_rows_per_second: input_rate,
+            processed_rows_per_second: processed_rate,
+            metrics,
+        }
+    }
+
+    /// The query has ended.
+    pub fn end(&self, error: Option<&tidemill_core::Error>) {
+        self.listeners.iter().for_each(|listener| listener.on_end(&self.name, error));
+    }
+}
+
+/// Positions not yet read, for splits whose newest position is known.
+fn lag(source: &Ingest) -> Vec<(String, String, u64)> {
+    let behind = source.newest.0.iter().map(|(split, newest)| {
+        let read = source.offsets.get(split).unwrap_or(0);
+        (source.table.clone(), split.to_string(), newest.saturating_sub(read))
+    });
+    behind.collect()
+}
+
+fn durations(measured: &Measured) -> Durations {
+    let between = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1000.0;
+    Durations {
+        latest_offset: 0.0,
+        get_batch: between(measured.logged, measured.read),
+        execute: between(measured.read, measured.computed),
+        wal_commit: between(measured.started, measured.logged),
+        add_batch: between(measured.computed, measured.delivered),
+        commit_offsets: between(measured.delivered, measured.committed),
+        trigger_execution: between(measured.started, measured.committed),
+    }
+}
+
+fn state_operator(operator: &OperatorReport) -> StateOperator {
+    StateOperator {
+        operator_name: operator.spark_name.to_owned(),
+        id: operator.name.clone(),
+        num_rows_total: operator.state.rows,
+        num_rows_updated: operator.updated,
+        num_rows_removed: operator.removed,
+        num_rows_dropped_by_watermark: operator.late,
+        memory_used_bytes: operator.state.bytes,
+    }
+}
+
+fn sink_progress(delivered: &Delivered) -> SinkProgress {
+    SinkProgress {
+        description: format!("{} ({})", delivered.table, delivered.connector),
+        num_output_rows: delivered.rows,
+        commit_ms: delivered.took.as_secs_f64() * 1000.0,
+    }
+}

@@ -1,0 +1,373 @@
+//! The epoch loop. One epoch: plan, log, read, state, sink, commit. Everything else in the engine is
+//! called from here.
+
+use crate::checkpoint::ipc;
+use crate::checkpoint::record::{CommitRecord, PlanRecord, PlannedWatermark, Record};
+use crate::checkpoint::snapshot::{self, Manifest};
+use crate::dataflow::Dataflow;
+use crate::dataflow::execute::{OperatorReport, PartResult, Workers};
+use crate::deliver::{Delivered, Delivery};
+use crate::ingest::{Ingest, Read};
+use crate::operator::EpochContext;
+use crate::operator::watermark::EventTimes;
+use crate::recover::{Checkpoint, Resumed};
+use crate::report::{Measured, Reporter};
+use crate::start::Signals;
+use crate::turn::{Turn, Turns};
+use crate::{dead_letter, pipeline::analysis::Session};
+use arrow::record_batch::RecordBatch;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tidemill_core::source::Ask;
+use tidemill_core::{Clock, Epoch, Error, Kind, Offsets, Place, Result, SplitRange};
+
+/// A query that runs.
+pub struct Running {
+    pub(crate) name: String,
+    pub(crate) session: Arc<Session>,
+    pub(crate) sources: Vec<Ingest>,
+    pub(crate) flow: Dataflow,
+    /// The sinks of the outputs, in their order, then that of the dead letters if there is one.
+    pub(crate) sinks: Vec<Delivery>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) resumed: Resumed,
+    pub(crate) workers: Workers,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) turns: Turns,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) reporter: Reporter,
+}
+
+/// What an epoch has computed.
+struct Computed {
+    parts: Vec<PartResult>,
+    letters: Option<RecordBatch>,
+    event_times: Vec<Option<EventTimes>>,
+}
+
+impl Running {
+    /// Runs epochs until the query is stopped, has done all it was asked to, or fails.
+    ///
+    /// # Errors
+    /// What made it fail. What was committed stays.
+    pub async fn run(mut self) -> Result<()> {
+        while let Some(plan) = self.next_plan().await? {
+            let mut measured = Measured::start(&*self.clock);
+            self.log(&plan, &mut measured)?;
+            let reads = self.read(&plan, &mut measured).await?;
+            let computed = self.compute(&plan, &reads, &mut measured)?;
+            let delivered = self.deliver(&plan, &computed, &mut measured).await?;
+            self.commit(&plan, &mut measured)?;
+            self.report(&plan, &reads, &computed, delivered, measured);
+            self.snapshot_if_due(&plan)?;
+        }
+        self.settle().await
+    }
+
+    /// The next epoch: one that the log holds, new rows, or a watermark that has moved. Waits for one;
+    /// `None` when there will be none.
+    async fn next_plan(&mut self) -> Result<Option<PlanRecord>> {
+        if let Some(recorded) = self.resumed.recorded.pop_front() {
+            return Ok(Some(recorded));
+        }
+        loop {
+            if self.signals.stop_asked() {
+                return Ok(None);
+            }
+            let asked = self.signals.drain_asked();
+            match self.turns.now(&*self.clock, asked) {
+                Turn::Go => {}
+                Turn::Over => return Ok(None),
+                Turn::Wait(time) => {
+                    self.flush()?;
+                    self.signals.sleep(time).await;
+                    continue;
+                }
+            }
+            let ranges = self.new_ranges().await?;
+            let has_data = ranges.values().any(|ranges| !ranges.is_empty());
+            if has_data || self.no_data_due() {
+                return Ok(Some(self.plan(ranges, has_data)));
+            }
+            self.settle().await?;
+            if self.turns.nothing_new(&*self.clock) {
+                return Ok(None);
+            }
+            self.signals.drained(asked);
+            self.reporter.idle();
+            self.wait().await;
+        }
+    }
+
+    async fn new_ranges(&mut self) -> Result<BTreeMap<String, Vec<SplitRange>>> {
+        let mut ranges = BTreeMap::new();
+        for source in &mut self.sources {
+            if self.turns.is_bounded() && !self.turns.has_bound(&source.table) {
+                let latest = source.latest().await?;
+                self.turns.set_bound(&source.table, latest);
+            }
+            let ask = Ask {
+                until: self.turns.bound(&source.table),
+                rate_limited: self.turns.is_rate_limited(),
+                bytes_max: if self.turns.is_rate_limited() {
+                    self.session.settings.epoch_bytes_max()
+                } else {
+                    u64::MAX
+                },
+            };
+            ranges.insert(source.table.clone(), source.plan(&ask).await?);
+        }
+        Ok(ranges)
+    }
+
+    /// True when an epoch without rows would bring something out: the watermark is higher than the one
+    /// the last epoch of this run used, and an operator waits for that.
+    fn no_data_due(&self) -> bool {
+        let rose = |(part, used): (&crate::dataflow::Part, &i64)| part.wants_no_data && part.watermark.millis() > *used;
+        self.session.settings.no_data_epochs()
+            && self.turns.allows_no_data()
+            && self.flow.parts.iter().zip(&self.resumed.used_watermarks).any(rose)
+    }
+
+    fn plan(&mut self, ranges: BTreeMap<String, Vec<SplitRange>>, has_data: bool) -> PlanRecord {
+        let watermarks = self.flow.parts.iter().zip(&self.resumed.used_watermarks);
+        let watermarks =
+            watermarks.map(|(part, used)| PlannedWatermark { late: *used, current: part.watermark.millis() });
+        let ranges = ranges.into_iter().filter(|(_, ranges)| !ranges.is_empty()).collect();
+        PlanRecord {
+            epoch: self.resumed.next,
+            timestamp: self.clock.now_micros(),
+            ranges,
+            has_data,
+            watermarks: watermarks.collect(),
+        }
+    }
+
+    /// Step 2. From here the epoch is deterministic. The commit of the epoch before goes with it.
+    fn log(&mut self, plan: &PlanRecord, measured: &mut Measured) -> Result<()> {
+        if !self.is_logged(plan.epoch) {
+            self.resumed.journal.add(&Record::Plan(plan.clone()))?;
+            self.flush()?;
+        }
+        measured.logged(&*self.clock);
+        Ok(())
+    }
+
+    /// True for an epoch that was committed before this run and is run again for a sink that lost it.
+    fn is_committed(&self, epoch: Epoch) -> bool {
+        self.resumed.committed.is_some_and(|committed| epoch <= committed)
+    }
+
+    fn is_logged(&self, epoch: Epoch) -> bool {
+        self.is_committed(epoch)
+    }
+
+    /// Step 3.
+    async fn read(&mut self, plan: &PlanRecord, measured: &mut Measured) -> Result<Vec<(String, Read)>> {
+        let mut reads = Vec::with_capacity(self.sources.len());
+        for source in &mut self.sources {
+            let ranges = plan.ranges.get(&source.table).map_or(&[][..], Vec::as_slice);
+            let chunks = source.fetch(ranges).await?;
+            let read = tokio::task::block_in_place(|| source.decode(chunks, &self.workers))?;
+            source.offsets.advance(ranges);
+            reads.push((source.table.clone(), read));
+        }
+        measured.read(&*self.clock);
+        Ok(reads)
+    }
+
+    /// Step 4.
+    fn compute(&mut self, plan: &PlanRecord, reads: &[(String, Read)], measured: &mut Measured) -> Result<Computed> {
+        self.session.clock.store(plan.timestamp, Ordering::Relaxed);
+        let rows: Vec<Vec<RecordBatch>> = reads.iter().map(|(_, read)| read.rows.clone()).collect();
+        let by_source: Vec<Vec<RecordBatch>> = self
+            .flow
+            .sources
+            .iter()
+            .map(|wanted| {
+                let position = reads.iter().position(|(table, _)| *table == wanted.table);
+                position.map(|position| rows[position].clone()).unwrap_or_default()
+            })
+            .collect();
+        let mut parts = Vec::with_capacity(self.flow.parts.len());
+        let mut event_times = Vec::with_capacity(self.flow.parts.len());
+        for (part, watermark) in self.flow.parts.iter_mut().zip(&plan.watermarks) {
+            let context = EpochContext {
+                epoch: plan.epoch,
+                late: watermark.late.saturating_mul(1000),
+                watermark: watermark.current.saturating_mul(1000),
+                has_data: plan.has_data,
+            };
+            parts.push(tokio::task::block_in_place(|| part.run(&by_source, &context, &self.workers))?);
+            event_times.push(part.watermark.advance());
+        }
+        self.resumed.used_watermarks = plan.watermarks.iter().map(|watermark| watermark.current).collect();
+        let letters = dead_letter::rows(&self.name, plan.epoch, plan.timestamp, reads)?;
+        measured.computed(&*self.clock);
+        Ok(Computed { parts, letters, event_times })
+    }
+
+    /// Step 5. Rows and marker go to every sink in one atomic write each.
+    async fn deliver(
+        &mut self,
+        plan: &PlanRecord,
+        computed: &Computed,
+        measured: &mut Measured,
+    ) -> Result<Vec<Delivered>> {
+        let mut rows: Vec<Vec<RecordBatch>> = vec![vec![]; self.sinks.len()];
+        for (number, output) in computed.parts.iter().flat_map(|part| &part.outputs) {
+            rows[*number].clone_from(output);
+        }
+        if let Some(letters) = &computed.letters {
+            match rows.get_mut(self.flow.outputs) {
+                Some(dead) => dead.push(letters.clone()),
+                None => return Err(no_place_for(letters)),
+            }
+        }
+        let (epoch, has_data, clock) = (plan.epoch, plan.has_data, &*self.clock);
+        let work = self.sinks.iter_mut().zip(rows).map(|(sink, rows)| sink.deliver(epoch, rows, has_data, clock));
+        let delivered = futures::future::join_all(work).await.into_iter().collect::<Result<Vec<_>>>()?;
+        measured.delivered(&*self.clock);
+        Ok(delivered)
+    }
+
+    /// Step 6. Changes of state and the commit are written with the next plan, or when nothing comes.
+    fn commit(&mut self, plan: &PlanRecord, measured: &mut Measured) -> Result<()> {
+        let mut journal_bytes = 0;
+        for step in self.flow.parts.iter_mut().flat_map(|part| part.keyed()) {
+            let mut changed = Vec::new();
+            for partition in &mut step.partitions {
+                changed.extend(partition.state().changes()?);
+            }
+            if !changed.is_empty() && !self.resumed.committed.is_some_and(|committed| plan.epoch <= committed) {
+                let rows = ipc::write(&step.partitions[0].shape().schema, &changed)?;
+                journal_bytes += rows.len() as u64;
+                self.resumed.journal.add(&Record::Changes { epoch: plan.epoch, operator: step.name.clone(), rows })?;
+            }
+        }
+        if !self.is_committed(plan.epoch) {
+            self.resumed.journal.add(&Record::Commit(CommitRecord {
+                epoch: plan.epoch,
+                next_watermarks: self.flow.parts.iter().map(|part| part.watermark.millis()).collect(),
+                sinks: self.sinks_written(),
+            }))?;
+        }
+        self.resumed.next = plan.epoch.next();
+        self.turns.ran(&*self.clock);
+        measured.committed(&*self.clock, journal_bytes);
+        Ok(())
+    }
+
+    fn sinks_written(&self) -> BTreeMap<String, Epoch> {
+        self.sinks.iter().filter_map(|sink| Some((sink.table.clone(), sink.last?))).collect()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if !self.resumed.journal.has_pending() {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| self.resumed.journal.flush())
+    }
+
+    /// Makes the last commit durable and lets the sources forget what is behind it.
+    async fn settle(&mut self) -> Result<()> {
+        if self.resumed.journal.has_pending() {
+            self.flush()?;
+            for source in &mut self.sources {
+                let offsets = source.offsets.clone();
+                source.release(&offsets).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot_if_due(&mut self, plan: &PlanRecord) -> Result<()> {
+        let due = self.resumed.journal.bytes() >= self.session.settings.snapshot_bytes();
+        if !due || self.is_committed(plan.epoch) || !self.resumed.recorded.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        tokio::task::block_in_place(|| self.snapshot(plan))
+    }
+
+    fn snapshot(&mut self, plan: &PlanRecord) -> Result<()> {
+        let mut state = BTreeMap::new();
+        for step in self.flow.parts.iter_mut().flat_map(|part| part.keyed()) {
+            let rows =
+                step.partitions.iter_mut().map(|partition| partition.state().whole()).collect::<Result<Vec<_>>>()?;
+            state.insert(step.name.clone(), ipc::write(&step.partitions[0].shape().schema, &rows)?);
+        }
+        let manifest = Manifest {
+            epoch: plan.epoch,
+            offsets: self.sources.iter().map(|source| (source.table.clone(), source.offsets.clone())).collect(),
+            watermarks: plan.watermarks.iter().map(|watermark| watermark.current).collect(),
+            next_watermarks: self.flow.parts.iter().map(|part| part.watermark.millis()).collect(),
+            sinks: self.sinks_written(),
+            files: BTreeMap::new(),
+        };
+        let oldest = snapshot::write(&self.checkpoint.directory.join("snapshots"), manifest, &state)?;
+        self.resumed.journal.roll()?;
+        let retained = Epoch(plan.epoch.0.saturating_sub(self.session.settings.epochs_retained()));
+        self.resumed.journal.forget(oldest.next().min(retained))
+    }
+
+    fn report(
+        &mut self,
+        plan: &PlanRecord,
+        reads: &[(String, Read)],
+        computed: &Computed,
+        delivered: Vec<Delivered>,
+        measured: Measured,
+    ) {
+        let operators: Vec<&OperatorReport> = computed.parts.iter().flat_map(|part| &part.operators).collect();
+        let event_times = computed.event_times.first().copied().flatten();
+        let watermark = self.flow.parts.first().filter(|part| part.watermark.is_declared());
+        let watermark = watermark.and(plan.watermarks.first()).map(|watermark| watermark.current);
+        let letters = computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64);
+        let now = self.clock.now_micros();
+        self.reporter.epoch(
+            plan,
+            reads,
+            &self.sources,
+            &operators,
+            &delivered,
+            event_times,
+            watermark,
+            letters,
+            now,
+            measured,
+        );
+    }
+
+    async fn wait(&mut self) {
+        let waits = self.sources.iter_mut().map(|source| Box::pin(source.wait()));
+        let waits: Vec<_> = waits.collect();
+        if waits.is_empty() {
+            self.signals.sleep(Duration::from_secs(3600)).await;
+            return;
+        }
+        tokio::select! {
+            _ = futures::future::select_all(waits) => {}
+            () = self.signals.sleep(Duration::from_secs(3600)) => {}
+        }
+    }
+}
+
+/// Bad records without a table for them stop the query: nothing is dropped in silence.
+fn no_place_for(letters: &RecordBatch) -> Error {
+    use arrow::array::AsArray;
+    let text = |column: usize| letters.column(column).as_string::<i32>().value(0).to_owned();
+    let offset = letters.column(6).as_primitive::<arrow::datatypes::Int64Type>().value(0);
+    Error::new(Kind::Data, format!("a record of the table '{}' is bad: {}", text(3), text(10)))
+        .class("MALFORMED_RECORD_IN_PARSING")
+        .at(Place::Record { source: text(3), partition: format!("{}-{}", text(4), text(5)), offset: offset as u64 })
+        .help("SET dead_letter = a_table to keep bad records and go on")
+}
+
+/// Plans that are waiting to be run again.
+pub type Recorded = VecDeque<PlanRecord>;
+
+/// Offsets by source table.
+pub type SourceOffsets = BTreeMap<String, Offsets>;

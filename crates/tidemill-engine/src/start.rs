@@ -1,0 +1,282 @@
+//! Starts a checked query and gives the handle by which it is watched and stopped.
+
+use crate::dataflow::execute::Workers;
+use crate::dataflow::lower::{LowerOptions, lower};
+use crate::dataflow::{Dataflow, SourceColumns};
+use crate::dead_letter;
+use crate::deliver::Delivery;
+use crate::ingest::{Ingest, read_all};
+use crate::pipeline::plan::{Attribute, inner_schema, outer_schema};
+use crate::pipeline::query::{Query, SinkTable};
+use crate::pipeline::settings::Trigger;
+use crate::progress::{Listener, Progress};
+use crate::recover::{Checkpoint, metadata};
+use crate::report::{Recent, Reporter};
+use crate::run::Running;
+use crate::turn::Turns;
+use arrow::record_batch::RecordBatch;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidemill_core::sink::{OutputMode, Writer};
+use tidemill_core::{Clock, Error, Offsets, Result};
+use tokio::sync::{Notify, watch};
+
+/// How a query is to run.
+#[derive(Clone)]
+pub struct StartOptions {
+    /// Directory of the checkpoint.
+    pub checkpoint: PathBuf,
+    /// When epochs start.
+    pub trigger: Trigger,
+    /// Write to sinks that hold rows of another incarnation of this query.
+    pub accept_foreign: bool,
+    /// Where bad records go when the pipeline names no table for them; `None` to stop at the first.
+    pub dead_letter: Option<SinkTable>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who hears of epochs.
+    pub listeners: Vec<Arc<dyn Listener>>,
+}
+
+/// What the loop and the handle say to each other.
+#[derive(Debug, Default)]
+pub struct Signals {
+    stop: AtomicBool,
+    /// Times somebody asked to have everything processed, and the newest that has been.
+    asked: AtomicU64,
+    done: Option<watch::Sender<u64>>,
+    wake: Notify,
+}
+
+impl Signals {
+    fn new() -> Self {
+        Signals { done: Some(watch::Sender::new(0)), ..Signals::default() }
+    }
+
+    /// True when the query is to stop after its epoch.
+    pub fn stop_asked(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// True when somebody waits for everything that is there.
+    pub fn drain_asked(&self) -> bool {
+        let done = self.done.as_ref().map_or(0, |done| *done.borrow());
+        self.asked.load(Ordering::SeqCst) > done
+    }
+
+    /// Everything that was there has been processed. `asked` tells whether the round that found
+    /// nothing began after somebody asked.
+    pub fn drained(&self, asked: bool) {
+        if let (true, Some(done)) = (asked, &self.done) {
+            done.send_replace(self.asked.load(Ordering::SeqCst));
+        }
+    }
+
+    /// Waits, or until something is asked.
+    pub async fn sleep(&self, time: Duration) {
+        if self.stop_asked() || self.drain_asked() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.wake.notified() => {}
+        }
+    }
+}
+
+/// A query that has been started.
+pub struct QueryHandle {
+    /// Identity of its checkpoint.
+    pub id: String,
+    /// Identity of this run.
+    pub run_id: String,
+    /// Its name.
+    pub name: String,
+    recent: Arc<Recent>,
+    signals: Arc<Signals>,
+    ended: watch::Receiver<bool>,
+    error: Arc<Mutex<Option<Arc<Error>>>>,
+}
+
+impl QueryHandle {
+    /// True while it runs.
+    pub fn is_active(&self) -> bool {
+        !*self.ended.borrow()
+    }
+
+    /// Asks it to stop after the epoch it is in; [`QueryHandle::ended`] tells when it has.
+    pub fn stop(&self) {
+        self.signals.stop.store(true, Ordering::SeqCst);
+        self.signals.wake.notify_one();
+    }
+
+    /// Returns when it has ended.
+    ///
+    /// # Errors
+    /// What made it fail.
+    pub async fn ended(&self) -> Result<(), Arc<Error>> {
+        let mut ended = self.ended.clone();
+        // the sender goes only after it has said so
+        let _ = ended.wait_for(|ended| *ended).await;
+        match self.exception() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// What made it fail, if it has.
+    pub fn exception(&self) -> Option<Arc<Error>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns when everything that is there now has been processed and committed.
+    ///
+    /// # Errors
+    /// What made it fail.
+    pub async fn process_all_available(&self) -> Result<(), Arc<Error>> {
+        let target = self.signals.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.signals.wake.notify_one();
+        let Some(done) = &self.signals.done else { return Ok(()) };
+        let (mut done, mut ended) = (done.subscribe(), self.ended.clone());
+        tokio::select! {
+            _ = done.wait_for(|done| *done >= target) => {}
+            _ = ended.wait_for(|ended| *ended) => {}
+        }
+        match self.exception() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest report.
+    pub fn last_progress(&self) -> Option<Progress> {
+        self.recent.last()
+    }
+
+    /// The newest reports, oldest first.
+    pub fn recent_progress(&self) -> Vec<Progress> {
+        self.recent.all()
+    }
+}
+
+/// Opens everything a query needs and starts its loop on the current tokio runtime, which must have
+/// several threads.
+///
+/// # Errors
+/// What cannot be opened or does not fit: the query has then done nothing.
+pub async fn start(query: Query, options: StartOptions) -> Result<QueryHandle> {
+    let running_parts = open(&query, &options).await?;
+    let (running, id, recent, signals) = running_parts;
+    let (ended_sender, ended) = watch::channel(false);
+    let error: Arc<Mutex<Option<Arc<Error>>>> = Arc::default();
+    let handle = QueryHandle {
+        id,
+        run_id: running.reporter.run_id.clone(),
+        name: query.name.clone(),
+        recent,
+        signals,
+        ended,
+        error: error.clone(),
+    };
+    let (name, listeners) = (query.name.clone(), options.listeners.clone());
+    tokio::spawn(async move {
+        let outcome = match tokio::spawn(running.run()).await {
+            Ok(outcome) => outcome,
+            Err(panic) => Err(Error::bug(format!("the query {name} panicked")).caused_by(panic)),
+        };
+        let failed = outcome.err().map(Arc::new);
+        listeners.iter().for_each(|listener| listener.on_end(&name, failed.as_deref()));
+        *error.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        ended_sender.send_replace(true);
+    });
+    Ok(handle)
+}
+
+type Opened = (Running, String, Arc<Recent>, Arc<Signals>);
+
+/// Sinks first, sources last: nobody can send before there is a receiver.
+async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
+    let mut flow = build(query).await?;
+    let sources: Vec<String> = query.sources.iter().map(|source| source.name.clone()).collect();
+    let checkpoint = Checkpoint::open(&options.checkpoint, metadata(&query.name, sources, &mut flow))?;
+    let writer = |sink: &str| Writer {
+        query: query.name.clone(),
+        sink: sink.to_owned(),
+        incarnation: checkpoint.metadata.incarnation.clone(),
+    };
+    let mut sinks = Vec::with_capacity(query.outputs.len() + 1);
+    for output in &query.outputs {
+        let schema = outer_schema(&output.plan.attributes);
+        sinks.push(Delivery::open(&output.sink, schema, output.mode, writer(&output.sink.name)).await?);
+    }
+    if let Some(letters) = query.dead_letter.as_ref().or(options.dead_letter.as_ref()) {
+        sinks.push(Delivery::open(letters, dead_letter::schema(), OutputMode::Append, writer(&letters.name)).await?);
+    }
+    let mut resumed = checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign).await?;
+    let mut ingests = Vec::with_capacity(query.sources.len());
+    for source in &query.sources {
+        let columns = flow.sources.iter().find(|columns| columns.table == source.name);
+        let columns = columns.ok_or_else(|| Error::bug(format!("nothing reads the table {}", source.name)))?;
+        let offsets = resumed.offsets.remove(&source.name).unwrap_or_else(Offsets::default);
+        ingests.push(Ingest::open(source, columns, offsets).await?);
+    }
+    let pace = query.outputs.iter().map(|output| output.sink.connector.commit_interval(&output.sink.options)).max();
+    let connectors = query.sources.iter().map(|source| (source.name.clone(), source.connector.describe().name));
+    let id = checkpoint.metadata.incarnation.to_string();
+    let (recent, signals) = (Arc::<Recent>::default(), Arc::new(Signals::new()));
+    let reporter = Reporter::new(
+        id.clone(),
+        query.name.clone(),
+        connectors.collect::<BTreeMap<_, _>>(),
+        recent.clone(),
+        options.listeners.clone(),
+    );
+    let running = Running {
+        name: query.name.clone(),
+        session: query.session.clone(),
+        sources: ingests,
+        flow,
+        sinks,
+        checkpoint,
+        resumed,
+        workers: Workers::new(query.session.settings.parallelism())?,
+        clock: options.clock.clone(),
+        turns: Turns::new(options.trigger, pace.unwrap_or_default()),
+        signals: signals.clone(),
+        reporter,
+    };
+    Ok((running, id, recent, signals))
+}
+
+/// The operators of a query; reads the tables that are read once.
+///
+/// # Errors
+/// A table that cannot be read.
+pub async fn build(query: &Query) -> Result<Dataflow> {
+    let mut tables: BTreeMap<&str, RecordBatch> = BTreeMap::new();
+    for table in &query.tables {
+        tables.insert(&table.name, read_all(table).await?);
+    }
+    let rows_of = |name: &str, columns: &[usize], attributes: &[Attribute]| {
+        let rows = tables.get(name).ok_or_else(|| Error::bug(format!("the table {name} was not read")))?;
+        Ok(RecordBatch::try_new(
+            inner_schema(attributes),
+            columns.iter().map(|column| rows.column(*column).clone()).collect(),
+        )?)
+    };
+    let roots: Vec<_> = query.outputs.iter().map(|output| (output.plan.clone(), output.mode)).collect();
+    let options = LowerOptions {
+        partitions: query.session.settings.parallelism(),
+        use_max: query.session.settings.watermark_is_max(),
+        tables: &rows_of,
+    };
+    lower(&roots, &options)
+}
+
+/// The columns a query reads of each source, for tools.
+pub fn source_columns(flow: &Dataflow) -> &[SourceColumns] {
+    &flow.sources
+}
