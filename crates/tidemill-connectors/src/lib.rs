@@ -4,11 +4,18 @@
 //! Must not contain the engine, and must not know of one another but through `tidemill-core`.
 
 pub mod console;
+pub mod delta;
 pub mod durable;
 pub mod files;
 pub mod format;
 pub mod generator;
+pub mod kafka;
+pub mod log;
+mod marker;
 pub mod memory;
+mod names;
 mod registry;
+pub mod schema_registry;
+mod topics;
 
 pub use registry::register;

@@ -7,9 +7,14 @@ use tidemill_core::Registry;
 pub fn register(registry: &mut Registry) {
     registry.add_source(crate::files::source::FilesSource::default());
     registry.add_source(crate::generator::Generator::default());
+    registry.add_source(crate::kafka::KafkaSourceConnector::default());
+    registry.add_source(crate::log::LogSourceConnector);
 
     registry.add_sink(crate::console::Console::default());
+    registry.add_sink(crate::delta::DeltaSinkConnector::default());
     registry.add_sink(crate::files::sink::FilesSink::default());
+    registry.add_sink(crate::kafka::KafkaSinkConnector::default());
+    registry.add_sink(crate::log::LogSinkConnector::default());
 
     registry.add_format(crate::format::csv::Csv);
     registry.add_format(crate::format::json::Json);

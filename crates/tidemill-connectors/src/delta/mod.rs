@@ -1,0 +1,25 @@
+//! Delta Lake tables as a sink, and as the place of a batch write.
+//!
+//! The library reads the log and makes checkpoints; files and commits are written here, because it
+//! syncs nothing to a local disk and does not make a `txn` action a promise. A commit is one file of the
+//! log, created only if it is not there; it holds the rows' files and the writer's epoch (`txn`). After
+//! every unclear outcome, and every version that another writer took, the log is read again and the
+//! epoch compared before anything is tried again.
+//!
+//! Source of the format: Delta Transaction Log Protocol.
+//!
+//! Must not know queries: a row set, a mode and a transaction come in.
+
+mod commit;
+mod errors;
+mod files;
+mod home;
+mod marks;
+mod schema;
+mod sink;
+mod stats;
+mod table;
+mod write;
+
+pub use sink::DeltaSinkConnector;
+pub use write::{SaveMode, TableWrite, Written, write_table};

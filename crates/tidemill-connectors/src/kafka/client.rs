@@ -1,0 +1,133 @@
+//! What every client of ours has: the last trouble it reported, for messages, and errors in our words.
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidemill_core::{Error, Kind};
+
+/// Longest text of the client library that goes into an error, in characters.
+const TROUBLE_CHARS_MAX: usize = 300;
+/// Events that are looked at for the reason of one error.
+const EVENTS_MAX: usize = 100;
+
+/// What the client library has reported of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles {
+    last: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    undelivered: Mutex<Option<KafkaError>>,
+}
+
+impl Troubles {
+    /// The newest trouble.
+    pub(crate) fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first record since the last call that could not be delivered.
+    pub(crate) fn take_undelivered(&self) -> Option<KafkaError> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Receives the client library's callbacks.
+#[derive(Clone, Default)]
+pub(crate) struct Context(pub(crate) Arc<Troubles>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::debug!(facility, message, "kafka client");
+            }
+            _ => tracing::warn!(facility, message, "kafka client"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client reports trouble");
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        // a source's group is never joined, so it does no harm when it may not be used
+        if code == RDKafkaErrorCode::GroupAuthorizationFailed {
+            return;
+        }
+        let reason: String = reason.chars().take(TROUBLE_CHARS_MAX).collect();
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // "all brokers are down" follows the reason why, and says less
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some((code, reason));
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivery: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = delivery {
+            let mut undelivered = self.0.undelivered.lock().unwrap_or_else(PoisonError::into_inner);
+            undelivered.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// Has the consumer hand over what it has to report.
+pub(crate) fn gather_troubles(consumer: &BaseConsumer<Context>) {
+    for _ in 0..EVENTS_MAX {
+        // says nothing both when there is no event and when it served one
+        let _ = consumer.poll(Duration::ZERO);
+    }
+}
+
+/// The error for a client that cannot be made from its configuration.
+pub(crate) fn misconfigured(table: &str, error: KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, why, property, _) => {
+            Error::invalid(format!("table '{table}': the client property 'kafka.{property}' is wrong: {why}"))
+        }
+        other => Error::invalid(format!("table '{table}': cannot make a Kafka client")).caused_by(other),
+    }
+}
+
+/// The error for a request that failed: refused access, or a system that did not answer.
+pub(crate) fn failed(what: &str, brokers: &str, error: &KafkaError, troubles: &Troubles) -> Error {
+    let trouble = troubles.last();
+    let code = error.rdkafka_error_code();
+    let denied = [code, trouble.as_ref().map(|(code, _)| *code)].into_iter().flatten().any(is_denied);
+    let kind = if denied { Kind::Denied } else { Kind::Again };
+    let why = match trouble {
+        Some((_, reason)) if code.is_none_or(is_silence) => reason,
+        _ => error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+    };
+    let error = Error::new(kind, format!("{what} at {brokers}: {why}"));
+    match kind {
+        Kind::Denied => error.help("check the user, the password and what the user may do on the brokers"),
+        _ => error.help("check that the brokers run and can be reached from here, and try again"),
+    }
+}
+
+fn is_silence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown | Code::Resolve)
+}
+
+/// True when access was refused.
+pub(crate) fn is_denied(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::SSL
+    )
+}
