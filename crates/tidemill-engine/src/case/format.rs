@@ -156,11 +156,16 @@ pub struct Compare {
 pub struct ExpectedError {
     /// `analysis` or `runtime`.
     pub phase: String,
-    /// Spark's error class.
+    /// Spark's error class; empty or absent when it has none.
+    #[serde(default, deserialize_with = "text_or_null")]
     pub class: String,
     /// The batch in which it fails.
     #[serde(default)]
     pub batch: usize,
+}
+
+fn text_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn append() -> String {

@@ -275,7 +275,8 @@ impl Runner<'_> {
         Ok(report.and_then(|report| self.wrong_state(number, &report)))
     }
 
-    /// State rows are compared where Spark counts what we count: sliding windows are kept as slices here.
+    /// State rows are compared where Spark counts what we count: sliding windows are kept as slices here,
+    /// and under ORDER BY Spark runs the aggregation twice.
     fn wrong_state(&self, number: usize, report: &EpochReport) -> Option<String> {
         let expected = self.case.expected_state_rows.get(number)?;
         let operators = &report.progress.state_operators;

@@ -1,0 +1,53 @@
+//! The command line. A verb's options stand beside its code in `cmd/`.
+
+use crate::cmd;
+use clap::{Parser, Subcommand};
+use tidemill_core::Result;
+
+/// Spark Structured Streaming's API and semantics in one process: SQL or DataFrames in, exactly-once
+/// results out.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, max_term_width = 100)]
+pub struct Args {
+    /// Say more: once for progress of the engine, twice for its details.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Say only errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline.
+    Run(cmd::run::Run),
+    /// Check a pipeline without connecting to anything.
+    Check(cmd::check::Check),
+    /// Show a pipeline's plan as data flows, and what it guarantees.
+    Explain(cmd::explain::Explain),
+    /// Run pipeline cases.
+    Test(cmd::test::Test),
+    /// List sources, sinks and formats with their options.
+    Connectors(cmd::connectors::Connectors),
+    /// Write a starter pipeline.
+    New(cmd::new::New),
+}
+
+impl Command {
+    /// Runs the verb; gives the exit code.
+    pub fn run(self) -> Result<u8> {
+        match self {
+            Command::Run(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Explain(command) => command.run(),
+            Command::Test(command) => command.run(),
+            Command::Connectors(command) => command.run(),
+            Command::New(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! `tidemill connectors`
+
+use clap::Args;
+use tidemill_core::Result;
+
+/// Options of the verb.
+#[derive(Debug, Args)]
+pub struct Connectors {}
+
+impl Connectors {
+    /// Runs the verb.
+    pub fn run(self) -> Result<u8> {
+        Ok(0)
+    }
+}

@@ -1,0 +1,8 @@
+//! The verbs, one file each.
+
+pub mod check;
+pub mod connectors;
+pub mod explain;
+pub mod new;
+pub mod run;
+pub mod test;

@@ -1,0 +1,15 @@
+//! `tidemill new`
+
+use clap::Args;
+use tidemill_core::Result;
+
+/// Options of the verb.
+#[derive(Debug, Args)]
+pub struct New {}
+
+impl New {
+    /// Runs the verb.
+    pub fn run(self) -> Result<u8> {
+        Ok(0)
+    }
+}
