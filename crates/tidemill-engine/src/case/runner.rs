@@ -160,8 +160,10 @@ impl Runner<'_> {
             spec.tables.push(table);
         }
         spec.tables.push(table("out", &[], SINK)?);
-        let mode = parse_output_mode(&case.output_mode)
-            .ok_or_else(|| Error::invalid(format!("there is no output mode {}", case.output_mode)))?;
+        let mode = parse_output_mode(&case.output_mode).ok_or_else(|| {
+            Error::invalid(format!("there is no output mode {}", case.output_mode))
+                .class("STREAMING_OUTPUT_MODE.INVALID")
+        })?;
         spec.inserts.push(Insert {
             table: "out".into(),
             columns: vec![],
@@ -282,6 +284,7 @@ impl Runner<'_> {
         let operators = &report.progress.state_operators;
         let names: Vec<&str> = operators.iter().map(|operator| operator.operator_name.as_str()).collect();
         if self.case.group == "sliding"
+            || self.case.ordered
             || names != self.case.state_operators.iter().map(String::as_str).collect::<Vec<_>>()
         {
             return None;

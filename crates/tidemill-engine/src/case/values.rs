@@ -92,19 +92,28 @@ fn to_array(of: &DataType, values: &[&Value]) -> Option<ArrayRef> {
         }
         DataType::Map(entries, sorted) => {
             let DataType::Struct(fields) = entries.data_type() else { return None };
-            let maps: Vec<Option<&Vec<Value>>> = values.iter().map(|value| value.as_array()).collect();
-            let pairs: Vec<&Value> = maps.iter().flatten().flat_map(|map| map.iter()).collect();
+            let maps: Vec<Option<Vec<(Value, Value)>>> = values.iter().map(|value| pairs(value)).collect();
             let column = |position: usize| {
-                let values: Option<Vec<&Value>> = pairs.iter().map(|pair| pair.get(position)).collect();
-                to_array(fields[position].data_type(), &values?)
+                let all = maps.iter().flatten().flatten();
+                let values: Vec<&Value> = all.map(|(key, value)| if position == 0 { key } else { value }).collect();
+                to_array(fields[position].data_type(), &values)
             };
             let structs = StructArray::try_new(fields.clone(), vec![column(0)?, column(1)?], None).ok()?;
-            let offsets = OffsetBuffer::from_lengths(maps.iter().map(|map| map.map_or(0, Vec::len)));
+            let offsets = OffsetBuffer::from_lengths(maps.iter().map(|map| map.as_ref().map_or(0, Vec::len)));
             let nulls = NullBuffer::from_iter(maps.iter().map(Option::is_some));
             Arc::new(MapArray::try_new(entries.clone(), offsets, structs, Some(nulls), *sorted).ok()?)
         }
         _ => return None,
     })
+}
+
+/// A map: a list of pairs, or an object when its keys are text.
+fn pairs(value: &Value) -> Option<Vec<(Value, Value)>> {
+    match value {
+        Value::Array(pairs) => pairs.iter().map(|pair| Some((pair.get(0)?.clone(), pair.get(1)?.clone()))).collect(),
+        Value::Object(fields) => Some(fields.iter().map(|(key, value)| (key.as_str().into(), value.clone())).collect()),
+        _ => None,
+    }
 }
 
 fn number(value: &Value) -> Option<f64> {

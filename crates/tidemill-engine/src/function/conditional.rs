@@ -59,9 +59,17 @@ pub fn case(branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>, context: &C
     Ok(Typed::new(expr, common, name + " END"))
 }
 
+/// The first value that is not NULL; later ones are computed only where the earlier are NULL.
 fn coalesce(arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<Typed> {
-    let (arguments, common) = to_common(arguments, context)?;
-    Ok(Typed::new(expr_fn::coalesce(arguments.into_iter().map(|argument| argument.expr).collect()), common, ""))
+    let (mut arguments, common) = to_common(arguments, context)?;
+    let last = arguments.pop().map(|last| Box::new(last.expr));
+    if arguments.is_empty() {
+        return Ok(Typed::new(last.map_or(Expr::Literal(ScalarValue::Null, None), |last| *last), common, ""));
+    }
+    let branches = arguments
+        .into_iter()
+        .map(|argument| (Box::new(Expr::IsNotNull(Box::new(argument.expr.clone()))), Box::new(argument.expr)));
+    Ok(Typed::new(Expr::Case(Case::new(None, branches.collect(), last)), common, ""))
 }
 
 fn nvl2(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {

@@ -1,15 +1,18 @@
 //! Functions of numbers.
 
-use super::arithmetic::negative;
+use super::arithmetic::{negative, rescale};
 use super::native::Native;
 use super::{CallContext, Entry, as_double, as_int, library};
 use crate::errors::overflow;
-use crate::pipeline::analysis::coerce::{is_float, is_integer, is_numeric};
+use crate::pipeline::analysis::coerce::{is_integer, is_numeric};
 use crate::pipeline::analysis::operator::on_error;
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::expression::BinaryOperator;
-use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, i256,
+};
+use datafusion::common::ScalarValue;
 use std::sync::Arc;
 use tidemill_core::Result;
 
@@ -100,9 +103,9 @@ fn absolute_array(array: &ArrayRef, ansi: bool) -> Result<ArrayRef> {
         DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs)),
         DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs)),
         _ => {
-            let decimals = array.as_primitive::<arrow::datatypes::Decimal128Type>();
+            let decimals = array.as_primitive::<Decimal128Type>();
             let of = array.data_type().clone();
-            Arc::new(decimals.unary::<_, arrow::datatypes::Decimal128Type>(i128::abs).with_data_type(of))
+            Arc::new(decimals.unary::<_, Decimal128Type>(i128::abs).with_data_type(of))
         }
     })
 }
@@ -164,11 +167,35 @@ fn round(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> 
     if !is_numeric(&value.data_type) {
         return Err(context.wrong_type("a number", &value.data_type));
     }
-    let mut list = vec![value];
-    if let Some(places) = arguments.pop() {
-        list.push(as_int(places, context)?);
+    let places = arguments.pop().map(|places| as_int(places, context)).transpose()?;
+    if let DataType::Decimal128(precision, scale) = value.data_type {
+        let places = match places.as_ref().map(Typed::as_literal) {
+            None => 0,
+            Some(Some(ScalarValue::Int32(Some(places)))) => *places,
+            Some(_) => return Err(context.not_yet("round of a decimal to places that are no literal")),
+        };
+        return Ok(round_decimal(value, precision, scale, places).named(shown));
     }
-    let of = list[0].data_type.clone();
-    let typed = library::call(datafusion_spark::function::math::round(), list)?.named(shown);
-    Ok(if is_float(&of) || is_integer(&of) { typed.widened(&of) } else { typed })
+    let of = value.data_type.clone();
+    let typed =
+        library::call(datafusion_spark::function::math::round(), std::iter::once(value).chain(places).collect())?;
+    Ok(typed.widened(&of).named(shown))
+}
+
+/// Half up; the result keeps as many digits after the point as are asked for, and one more before it.
+fn round_decimal(value: Typed, precision: u8, scale: i8, places: i32) -> Typed {
+    let kept = places.clamp(0, i32::from(scale)) as i8;
+    let whole = i32::from(precision) - i32::from(scale) + 1;
+    let digits =
+        if i32::from(scale) <= places { i32::from(precision) } else { whole.max(1 - places) + i32::from(kept) };
+    let result = DataType::Decimal128(digits.clamp(1, 38) as u8, kept);
+    let (at, of) = (places.clamp(-38, i32::from(scale)) as i8, result.clone());
+    let expr =
+        Native::call("round", format!("{places} {result}"), result.clone(), vec![value.expr], move |arguments, _| {
+            let decimals = arguments[0].as_primitive::<Decimal128Type>().iter();
+            let rounded =
+                decimals.map(|value| rescale(rescale(i256::from_i128(value?), scale, at), at, kept).to_i128());
+            Ok(Arc::new(rounded.collect::<Decimal128Array>().with_data_type(of.clone())) as ArrayRef)
+        });
+    Typed::new(expr, result, "")
 }

@@ -67,6 +67,16 @@ pub const MANY: usize = usize::MAX;
 const FAMILIES: &[&[Entry]] =
     &[string::ENTRIES, math::ENTRIES, conditional::ENTRIES, datetime::ENTRIES, nested::ENTRIES];
 
+/// Checks that there is a function called `name`.
+///
+/// # Errors
+/// There is none, or it is one of Spark's that is not there yet.
+pub fn expect_known(name: &str, context: &CallContext<'_>) -> Result<()> {
+    let ours = FAMILIES.iter().flat_map(|family| family.iter()).any(|entry| entry.names.contains(&name));
+    let extra = context.session.functions.iter().any(|extra| extra.signature().name == name);
+    if ours || extra { Ok(()) } else { Err(unknown(name, context)) }
+}
+
 /// Types the call of `name`.
 ///
 /// # Errors

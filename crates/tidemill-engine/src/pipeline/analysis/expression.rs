@@ -127,13 +127,13 @@ impl Resolver<'_> {
     /// Above a grouping: the key this expression is, if it is one.
     fn group_key(&mut self, expression: &Expression) -> Result<Option<Typed>> {
         let Some(groups) = self.groups else { return Ok(None) };
+        if let Some(found) = groups.grouping_call(expression) {
+            return found.map(Some);
+        }
         if matches!(expression, Expression::Alias { .. } | Expression::Literal { .. } | Expression::Star { .. })
             || aggregate::contains_aggregate(expression)
         {
             return Ok(None);
-        }
-        if let Some(found) = groups.grouping_call(expression) {
-            return found.map(Some);
         }
         let mut below = Resolver {
             session: self.session,
@@ -216,6 +216,7 @@ impl Resolver<'_> {
             .class("INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX")
             .at_if_unplaced(self.text.place(place)));
         }
+        function::expect_known(&name, &self.context(&name, call.at))?;
         let arguments = self.resolve_all(&call.arguments)?;
         function::build(&name, arguments, &self.context(&name, call.at))
     }

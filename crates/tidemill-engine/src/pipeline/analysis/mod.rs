@@ -9,6 +9,7 @@ mod join;
 mod literal;
 pub mod operator;
 pub mod prune;
+mod push;
 pub mod refuse;
 mod relation;
 pub mod scope;
@@ -89,7 +90,7 @@ impl<'a> Analyzer<'a> {
     /// # Errors
     /// The first thing that is wrong with it, with its place.
     pub fn analyze(&self, relation: &Relation) -> Result<Arc<Plan>> {
-        Ok(self.relation(relation)?.plan)
+        push::push_conditions(&self.relation(relation)?.plan)
     }
 
     /// Checks that a plan fits a stream in an output mode.

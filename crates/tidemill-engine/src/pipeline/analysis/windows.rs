@@ -25,7 +25,8 @@ impl Analyzer<'_> {
         match calls.as_slice() {
             [] => Ok((input, vec![])),
             [(call, at)] if call.name == "window" => {
-                let (time, watermark, kind) = self.window_of(&input, call, *at)?;
+                let built = self.window_of(&input, call, *at);
+                let (time, watermark, kind) = built.map_err(|error| as_spark_names_it(error, expressions))?;
                 let attribute = Attribute { watermark, ..self.attribute("window", types::window()) };
                 let bound = self.windowed(input, time, kind, attribute.clone());
                 Ok((bound, vec![(call.clone(), attribute)]))
@@ -216,6 +217,19 @@ impl Analyzer<'_> {
         }
         projected.plan = std::sync::Arc::new(Plan { node, attributes, streaming: projected.plan.streaming });
         Ok(())
+    }
+}
+
+/// In SQL that also names the column `window`, Spark says that it cannot find that column: a window
+/// that is not valid makes none. The class is Spark's, the words stay ours.
+fn as_spark_names_it(error: Error, expressions: &[&Expression]) -> Error {
+    let names_window = |expression: &&Expression| matches!(expression, Expression::Column { name, at } if !at.is_nowhere() && name[0].eq_ignore_ascii_case("window"));
+    if expressions.iter().any(|expression| names_window(expression))
+        && error.error_class().is_some_and(|class| class.starts_with("DATATYPE_MISMATCH"))
+    {
+        error.class("UNRESOLVED_COLUMN.WITH_SUGGESTION")
+    } else {
+        error
     }
 }
 

@@ -1,0 +1,165 @@
+//! Moves conditions below watermarks where Spark's optimiser does, because it shows: a row that a
+//! later WHERE drops does not raise the watermark, unless the condition reads the event time itself.
+//!
+//! A condition passes projections (with the column's expression put in its place), other conditions,
+//! window operators whose window it does not read, and groupings of whose columns it reads only keys.
+//! It is moved only if that takes it below a watermark.
+//! Source: Spark's `PushPredicateThroughNonJoin`; observed in `tumbling_filter_after_watermark`.
+
+use crate::pipeline::plan::{Attribute, Node, Plan, attribute_id, references};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tidemill_core::{Error, Result};
+
+/// The plan with its conditions moved.
+///
+/// # Errors
+/// A bug.
+pub fn push_conditions(plan: &Arc<Plan>) -> Result<Arc<Plan>> {
+    Pusher::default().plan(plan)
+}
+
+#[derive(Default)]
+struct Pusher {
+    done: HashMap<usize, Arc<Plan>>,
+}
+
+impl Pusher {
+    fn plan(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
+        let key = Arc::as_ptr(plan) as usize;
+        if let Some(done) = self.done.get(&key) {
+            return Ok(done.clone());
+        }
+        let new = self.rebuilt(plan)?;
+        self.done.insert(key, new.clone());
+        Ok(new)
+    }
+
+    fn rebuilt(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
+        let before: Vec<Arc<Plan>> = plan.inputs().into_iter().cloned().collect();
+        let inputs = before.iter().map(|input| self.plan(input)).collect::<Result<Vec<_>>>()?;
+        let unchanged = before.iter().zip(&inputs).all(|(old, new)| Arc::ptr_eq(old, new));
+        let plan = if unchanged { plan.clone() } else { Arc::new(with_inputs(plan, inputs)?) };
+        let Node::Filter { input, condition } = &plan.node else { return Ok(plan) };
+        let (mut input, mut kept) = (input.clone(), Vec::new());
+        for part in conjuncts(condition) {
+            match sunk(&part, &input, false)? {
+                Some(below) => input = below,
+                None => kept.push(part),
+            }
+        }
+        Ok(match kept.into_iter().reduce(both) {
+            None => input,
+            Some(condition) => filter(input, condition),
+        })
+    }
+}
+
+/// The plan with the condition below a watermark in it; `None` when it cannot get there.
+fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<Plan>>> {
+    let reads = references(condition);
+    let here = || passed.then(|| filter(plan.clone(), condition.clone()));
+    let below = |input: &Arc<Plan>, condition: &Expr, passed: bool| -> Result<Option<Arc<Plan>>> {
+        match sunk(condition, input, passed)? {
+            Some(new) => with_inputs(plan, vec![new]).map(|plan| Some(Arc::new(plan))),
+            None => Ok(None),
+        }
+    };
+    let deeper = match &plan.node {
+        Node::Watermark { input, column, .. } if !reads.contains(column) && is_stable(condition) => {
+            below(input, condition, true)?
+        }
+        Node::Filter { input, .. } => below(input, condition, passed)?,
+        Node::Window { input, .. } if reads.iter().all(|id| input.attribute(*id).is_some()) => {
+            below(input, condition, passed)?
+        }
+        Node::Project { input, list } if list.iter().all(is_stable) => {
+            below(input, &replaced(condition, &plan.attributes, list)?, passed)?
+        }
+        Node::Aggregate { input, keys, .. } if !keys.is_empty() && reads.iter().all(|id| keys.contains(id)) => {
+            below(input, condition, passed)?
+        }
+        _ => None,
+    };
+    Ok(deeper.or_else(here))
+}
+
+fn filter(input: Arc<Plan>, condition: Expr) -> Arc<Plan> {
+    let (attributes, streaming) = (input.attributes.clone(), input.streaming);
+    Arc::new(Plan { node: Node::Filter { input, condition }, attributes, streaming })
+}
+
+fn conjuncts(condition: &Expr) -> Vec<Expr> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            let mut parts = conjuncts(left);
+            parts.extend(conjuncts(right));
+            parts
+        }
+        other => vec![other.clone()],
+    }
+}
+
+fn both(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::And, Box::new(right)))
+}
+
+/// True when the expression gives the same for the same row whenever it is computed.
+fn is_stable(expr: &Expr) -> bool {
+    let volatile = expr.exists(|node| {
+        Ok(matches!(node, Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Volatile))
+    });
+    !volatile.unwrap_or(true)
+}
+
+/// The expression with every column of a projection replaced by what the projection computes for it.
+fn replaced(expr: &Expr, attributes: &[Attribute], list: &[Expr]) -> Result<Expr> {
+    let new = expr.clone().transform(|node| {
+        let position = match &node {
+            Expr::Column(column) => {
+                attribute_id(&column.name).and_then(|id| attributes.iter().position(|attribute| attribute.id == id))
+            }
+            _ => None,
+        };
+        Ok(match position {
+            Some(position) => Transformed::yes(list[position].clone()),
+            None => Transformed::no(node),
+        })
+    });
+    new.map(|new| new.data).map_err(crate::errors::from_datafusion)
+}
+
+/// The same plan over other inputs with the same columns.
+fn with_inputs(plan: &Plan, inputs: Vec<Arc<Plan>>) -> Result<Plan> {
+    let mut inputs = inputs.into_iter();
+    let mut next = || inputs.next().ok_or_else(|| Error::bug("a plan has lost an input"));
+    let node = match &plan.node {
+        Node::Source { table, columns } => Node::Source { table: table.clone(), columns: columns.clone() },
+        Node::Static { table, columns } => Node::Static { table: table.clone(), columns: columns.clone() },
+        Node::Values { rows } => Node::Values { rows: rows.clone() },
+        Node::Project { list, .. } => Node::Project { input: next()?, list: list.clone() },
+        Node::Filter { condition, .. } => Node::Filter { input: next()?, condition: condition.clone() },
+        Node::Watermark { column, delay, .. } => Node::Watermark { input: next()?, column: *column, delay: *delay },
+        Node::Window { time, kind, .. } => Node::Window { input: next()?, time: time.clone(), kind: *kind },
+        Node::Expand { lists, .. } => Node::Expand { input: next()?, lists: lists.clone() },
+        Node::Explode { generator, argument, outer, .. } => {
+            Node::Explode { input: next()?, generator: *generator, argument: argument.clone(), outer: *outer }
+        }
+        Node::Aggregate { keys, calls, .. } => {
+            Node::Aggregate { input: next()?, keys: keys.clone(), calls: calls.clone() }
+        }
+        Node::Deduplicate { keys, within_watermark, .. } => {
+            Node::Deduplicate { input: next()?, keys: keys.clone(), within_watermark: *within_watermark }
+        }
+        Node::StaticJoin { kind, on, filter, .. } => {
+            let (left, right) = (next()?, next()?);
+            Node::StaticJoin { left, right, kind: *kind, on: on.clone(), filter: filter.clone() }
+        }
+        Node::Union { columns, .. } => Node::Union { inputs: inputs.collect(), columns: columns.clone() },
+        Node::Sort { keys, .. } => Node::Sort { input: next()?, keys: keys.clone() },
+        Node::Limit { count, offset, .. } => Node::Limit { input: next()?, count: *count, offset: *offset },
+    };
+    Ok(Plan { node, attributes: plan.attributes.clone(), streaming: plan.streaming })
+}
