@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 use tidemill_core::options::GivenOption;
-use tidemill_core::{Clock, Error, Kind, Registry, Result, ResultExt, SystemClock};
+use tidemill_core::{Clock, Error, Kind, Options, Registry, Result, ResultExt, SystemClock};
 use tidemill_engine::pipeline::build::PipelineSpec;
+use tidemill_engine::pipeline::query::SinkTable;
 use tidemill_engine::pipeline::text::Text;
 use tidemill_engine::pipeline::variables;
 
@@ -66,4 +67,48 @@ pub fn read_pipeline(path: &Path, set: &[String]) -> Result<PipelineSpec> {
         spec.settings.push(GivenOption::new(key.trim(), value.trim()));
     }
     Ok(spec)
+}
+
+/// A sink that the program itself adds to a pipeline.
+///
+/// # Errors
+/// Options the connector does not take.
+pub fn sink_table(registry: &Registry, name: &str, connector: &str, options: &[GivenOption]) -> Result<SinkTable> {
+    let connector = registry.sink(connector)?;
+    let format = match options.iter().find(|option| option.key == "format") {
+        Some(format) => Some(registry.format(&format.value)?),
+        None => None,
+    };
+    let mut groups = vec![connector.describe().options];
+    groups.extend(format.as_ref().map(|format| format.describe().options));
+    let own = [tidemill_core::describe::OptionSpec::new("format", tidemill_core::describe::OptionKind::Text, "")];
+    groups.push(&own);
+    let options = Options::check(&format!("table '{name}'"), &groups, options)?;
+    Ok(SinkTable { name: name.to_owned(), connector, format, options })
+}
+
+/// Ctrl-C and SIGTERM, one after the other.
+pub struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Takes the signals over.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let taken = |kind| signal(kind).context(Kind::Io, || "cannot listen for signals".into());
+        Ok(Signals { interrupt: taken(SignalKind::interrupt())?, terminate: taken(SignalKind::terminate())? })
+    }
+
+    /// Returns at the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -5,6 +5,7 @@
 pub mod analysis;
 pub mod build;
 pub mod catalog;
+pub mod explain;
 pub mod expression;
 pub mod plan;
 pub mod query;
