@@ -1,0 +1,5 @@
+//! The `tidemill` program as people use it: commands, what they print, exit codes.
+
+mod bad_input;
+mod support;
+mod verbs;

@@ -1,0 +1,95 @@
+//! A scratch directory with a pipeline in it, and the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest time a command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A scratch directory.
+pub struct Scratch(tempfile::TempDir);
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Scratch {
+    pub fn new() -> Self {
+        Scratch(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file; makes its directory.
+    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.args(args).current_dir(self.path()).env_remove("TIDEMILL_LOG").stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, args: &[&str]) -> Ended {
+        finish(self.command(args).spawn().unwrap())
+    }
+
+    /// Starts the program.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+}
+
+/// Waits for a command; a command that does not end fails the test.
+pub fn finish(mut child: Child) -> Ended {
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("the command did not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    Ended { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
+}
+
+impl Ended {
+    /// Asserts that it ended with one clear message: this code, these words, and one error only.
+    #[track_caller]
+    pub fn says(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for word in words {
+            assert!(self.err.contains(word), "missing {word:?} in\n{}", self.err);
+        }
+        assert_eq!(self.err.lines().filter(|line| line.starts_with("error")).count(), 1, "{}", self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+    }
+}
+
+/// A pipeline that counts the words of `in/*.json` a minute and writes Parquet to `out`.
+pub const COUNT: &str = "
+CREATE TABLE words (word STRING, n INT, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '1 minute')
+    WITH (connector = 'files', path = 'in', format = 'json');
+CREATE TABLE counts WITH (connector = 'files', path = 'out', format = 'parquet');
+INSERT INTO counts SELECT window, word, sum(n) AS n FROM words GROUP BY window(ts, '1 minute'), word;
+";
+
+/// Rows of one file.
+pub const WORDS: &str = r#"{"word":"a","n":1,"ts":"2024-01-01T12:00:10Z"}
+{"word":"b","n":2,"ts":"2024-01-01T12:00:20Z"}
+{"word":"a","n":4,"ts":"2024-01-01T12:09:00Z"}
+"#;
