@@ -95,6 +95,38 @@ impl Recent {
     }
 }
 
+/// Everything an epoch knows when it is done.
+pub struct Done<'a> {
+    /// What it was to read.
+    pub plan: &'a PlanRecord,
+    /// What it read from each table.
+    pub reads: &'a [(String, Read)],
+    /// The sources, in the order of `reads`.
+    pub sources: &'a [Ingest],
+    /// Operators with state, in the order of the plan.
+    pub operators: Vec<&'a OperatorReport>,
+    /// What went to each sink.
+    pub delivered: &'a [Delivered],
+    /// Event times of the rows.
+    pub event_times: Option<EventTimes>,
+    /// The watermark it used and the next one's, in milliseconds.
+    pub watermark: Option<(i64, i64)>,
+    /// Rows that became dead letters.
+    pub letters: u64,
+    /// When its results were visible, in microseconds since 1970.
+    pub visible: i64,
+    /// Times of its steps.
+    pub measured: Measured,
+}
+
+impl Done<'_> {
+    /// Microseconds from a row's entry to its visible result, for every row whose entry is known.
+    fn latencies(&self) -> Arc<[i64]> {
+        let entered = self.reads.iter().flat_map(|(_, read)| &read.entered).filter(|entered| **entered > 0);
+        entered.map(|entered| self.visible - entered).collect()
+    }
+}
+
 /// Makes the reports of one query.
 pub struct Reporter {
     /// Identity of the checkpoint.
@@ -131,77 +163,60 @@ impl Reporter {
     }
 
     /// An epoch is done.
-    #[expect(clippy::too_many_arguments, reason = "a report is put together from everything an epoch knows")]
-    pub fn epoch(
-        &mut self,
-        plan: &PlanRecord,
-        reads: &[(String, Read)],
-        sources: &[Ingest],
-        operators: &[&OperatorReport],
-        delivered: &[Delivered],
-        event_times: Option<EventTimes>,
-        watermark: Option<(i64, i64)>,
-        letters: u64,
-        now: i64,
-        measured: Measured,
-    ) {
-        let between = self.last_start.map(|last| measured.started.saturating_sub(last).as_secs_f64());
-        let whole = measured.committed.saturating_sub(measured.started).as_secs_f64();
-        self.last_start = Some(measured.started);
+    pub fn epoch(&mut self, done: &Done<'_>) {
+        let since_last = self.last_start.map(|last| done.measured.started.saturating_sub(last).as_secs_f64());
+        self.last_start = Some(done.measured.started);
+        let progress = self.progress(done, since_last);
+        let report = EpochReport {
+            progress: progress.clone(),
+            latencies: done.latencies(),
+            watermark: done.watermark.map(|(used, _)| used),
+            next_watermark: done.watermark.map(|(_, next)| next),
+            lag: done.sources.iter().flat_map(lag).collect(),
+            source_rows: done.reads.iter().map(|(table, read)| (table.clone(), read.row_count(), read.bytes)).collect(),
+            journal_bytes: done.measured.journal_bytes,
+        };
+        self.recent.push(progress);
+        self.listeners.iter().for_each(|listener| listener.on_epoch(&report));
+    }
+
+    fn progress(&self, done: &Done<'_>, since_last: Option<f64>) -> Progress {
+        let whole = done.measured.committed.saturating_sub(done.measured.started).as_secs_f64();
         let per_second = |rows: u64, seconds: Option<f64>| seconds.map_or(0.0, |seconds| rows as f64 / seconds);
-        let rates = |rows: u64| (per_second(rows, between), per_second(rows, Some(whole)));
-        let read_rows: u64 = reads.iter().map(|(_, read)| read.row_count()).sum();
-        let latencies: Arc<[i64]> = reads
-            .iter()
-            .flat_map(|(_, read)| &read.entered)
-            .filter(|entered| **entered > 0)
-            .map(|entered| now - entered)
-            .collect();
-        let sinks: Vec<SinkProgress> = delivered.iter().map(sink_progress).collect();
+        let rates = |rows: u64| (per_second(rows, since_last), per_second(rows, Some(whole)));
+        let read_rows: u64 = done.reads.iter().map(|(_, read)| read.row_count()).sum();
         let (input_rate, processed_rate) = rates(read_rows);
-        let progress = Progress {
+        let sinks: Vec<SinkProgress> = done.delivered.iter().map(sink_progress).collect();
+        let nothing = || SinkProgress { description: String::new(), num_output_rows: 0, commit_ms: 0.0 };
+        Progress {
             id: self.id.clone(),
             run_id: self.run_id.clone(),
             name: self.name.clone(),
-            timestamp: iso(plan.timestamp),
-            batch_id: plan.epoch.0,
+            timestamp: iso(done.plan.timestamp),
+            batch_id: done.plan.epoch.0,
             batch_duration: (whole * 1000.0).round() as u64,
             num_input_rows: read_rows,
             input_rows_per_second: input_rate,
             processed_rows_per_second: processed_rate,
-            duration_ms: durations(&measured),
+            duration_ms: durations(&done.measured),
             event_time: EventTime {
-                min: event_times.map(|times| iso(times.least)),
-                max: event_times.map(|times| iso(times.most)),
-                avg: event_times.map(|times| iso(times.average)),
-                watermark: watermark.map(|(used, _)| iso(used.saturating_mul(1000))),
+                min: done.event_times.map(|times| iso(times.least)),
+                max: done.event_times.map(|times| iso(times.most)),
+                avg: done.event_times.map(|times| iso(times.average)),
+                watermark: done.watermark.map(|(used, _)| iso(used.saturating_mul(1000))),
             },
-            state_operators: operators.iter().rev().map(|operator| state_operator(operator)).collect(),
-            sources: reads
+            state_operators: done.operators.iter().rev().map(|operator| state_operator(operator)).collect(),
+            sources: done
+                .reads
                 .iter()
-                .zip(sources)
-                .map(|((table, read), source)| self.source(table, read, source, plan, &rates))
+                .zip(done.sources)
+                .map(|((table, read), source)| self.source(table, read, source, done.plan, &rates))
                 .collect(),
-            sink: sinks.first().cloned().unwrap_or_else(|| SinkProgress {
-                description: String::new(),
-                num_output_rows: 0,
-                commit_ms: 0.0,
-            }),
+            sink: sinks.first().cloned().unwrap_or_else(nothing),
             sinks,
-            dead_letters: letters,
-            latency_ms: percentiles(&latencies),
-        };
-        let report = EpochReport {
-            progress: progress.clone(),
-            latencies,
-            watermark: watermark.map(|(used, _)| used),
-            next_watermark: watermark.map(|(_, next)| next),
-            lag: sources.iter().flat_map(lag).collect(),
-            source_rows: reads.iter().map(|(table, read)| (table.clone(), read.row_count(), read.bytes)).collect(),
-            journal_bytes: measured.journal_bytes,
-        };
-        self.recent.push(progress);
-        self.listeners.iter().for_each(|listener| listener.on_epoch(&report));
+            dead_letters: done.letters,
+            latency_ms: percentiles(&done.latencies()),
+        }
     }
 
     fn source(

@@ -5,13 +5,13 @@ use crate::checkpoint::ipc;
 use crate::checkpoint::record::{CommitRecord, PlanRecord, PlannedWatermark, Record};
 use crate::checkpoint::snapshot::{self, Manifest};
 use crate::dataflow::Dataflow;
-use crate::dataflow::execute::{OperatorReport, PartResult, Workers};
+use crate::dataflow::execute::{PartResult, Workers};
 use crate::deliver::{Delivered, Delivery};
 use crate::ingest::{Ingest, Read};
 use crate::operator::EpochContext;
 use crate::operator::watermark::EventTimes;
 use crate::recover::{Checkpoint, Resumed};
-use crate::report::{Measured, Reporter};
+use crate::report::{Done, Measured, Reporter};
 use crate::start::Signals;
 use crate::turn::{Turn, Turns};
 use crate::{dead_letter, pipeline::analysis::Session};
@@ -321,24 +321,19 @@ impl Running {
         delivered: Vec<Delivered>,
         measured: Measured,
     ) {
-        let operators: Vec<&OperatorReport> = computed.parts.iter().flat_map(|part| &part.operators).collect();
-        let event_times = computed.event_times.first().copied().flatten();
         let part = self.flow.parts.first().filter(|part| part.watermark.is_declared());
-        let watermark = part.zip(plan.watermarks.first()).map(|(part, used)| (used.current, part.watermark.millis()));
-        let letters = computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64);
-        let now = self.clock.now_micros();
-        self.reporter.epoch(
+        self.reporter.epoch(&Done {
             plan,
             reads,
-            &self.sources,
-            &operators,
-            &delivered,
-            event_times,
-            watermark,
-            letters,
-            now,
+            sources: &self.sources,
+            operators: computed.parts.iter().flat_map(|part| &part.operators).collect(),
+            delivered: &delivered,
+            event_times: computed.event_times.first().copied().flatten(),
+            watermark: part.zip(plan.watermarks.first()).map(|(part, used)| (used.current, part.watermark.millis())),
+            letters: computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64),
+            visible: self.clock.now_micros(),
             measured,
-        );
+        });
     }
 
     async fn wait(&mut self) {

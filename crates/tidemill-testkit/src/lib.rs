@@ -1,1 +1,3 @@
-//! tidemill-testkit
+//! What the project's own tests stand on. Nothing here is shipped.
+
+pub mod tidy;

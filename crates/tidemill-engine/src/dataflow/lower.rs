@@ -1,11 +1,7 @@
 //! From checked plans to operators.
 
 use super::{Dataflow, KeyedStep, Part, SourceColumns, Step};
-use crate::function::nested;
 use crate::operator::Transform;
-use crate::operator::aggregate::AggregateCall;
-use crate::operator::aggregate::keyed::{AggregateLayout, Aggregator, PaneBy};
-use crate::operator::deduplicate::{Deduplicate, DeduplicateLayout, Expiry};
 use crate::operator::enrich::{Enrich, EnrichSpec};
 use crate::operator::exchange::Exchange;
 use crate::operator::expand::Expand;
@@ -15,10 +11,8 @@ use crate::operator::project::{Filter, Project};
 use crate::operator::sort::Sort;
 use crate::operator::watermark::{Observed, Watch};
 use crate::operator::window_rows::WindowRows;
-use crate::pipeline::analysis::typed::Typed;
-use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema};
+use crate::pipeline::plan::{Attribute, Node, Plan};
 use crate::watermark::WatermarkTracker;
-use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Expr;
 use std::collections::{BTreeSet, HashMap};
@@ -112,20 +106,21 @@ fn watermark_nodes(plan: &Arc<Plan>) -> BTreeSet<usize> {
     nodes.map(|plan| Arc::as_ptr(&plan) as usize).collect()
 }
 
-struct Lowering<'a, 'b> {
-    options: &'a LowerOptions<'b>,
+/// The lowering of one part.
+pub(super) struct Lowering<'a, 'b> {
+    pub(super) options: &'a LowerOptions<'b>,
     sources: &'a mut Vec<SourceColumns>,
-    mode: OutputMode,
+    pub(super) mode: OutputMode,
     steps: Vec<Step>,
     /// Steps of plans already lowered, by the plan's place in memory.
     done: HashMap<usize, usize>,
     watermarks: Vec<(i64, Arc<Observed>)>,
     names: HashMap<&'static str, usize>,
-    wants_no_data: bool,
+    pub(super) wants_no_data: bool,
 }
 
 impl Lowering<'_, '_> {
-    fn plan(&mut self, plan: &Arc<Plan>) -> Result<usize> {
+    pub(super) fn plan(&mut self, plan: &Arc<Plan>) -> Result<usize> {
         let key = Arc::as_ptr(plan) as usize;
         if let Some(step) = self.done.get(&key) {
             return Ok(*step);
@@ -135,7 +130,7 @@ impl Lowering<'_, '_> {
         Ok(step)
     }
 
-    fn push(&mut self, step: Step) -> usize {
+    pub(super) fn push(&mut self, step: Step) -> usize {
         self.steps.push(step);
         self.steps.len() - 1
     }
@@ -210,7 +205,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn name(&mut self, kind: &'static str) -> String {
+    pub(super) fn name(&mut self, kind: &'static str) -> String {
         let number = self.names.entry(kind).or_insert(0);
         *number += 1;
         format!("{}-{kind}-{}", self.mode.word(), *number - 1)
@@ -253,173 +248,9 @@ impl Lowering<'_, '_> {
         let flow = lower(&[(plan.clone(), OutputMode::Complete)], self.options)?;
         super::execute::all_rows(flow, plan)
     }
-
-    fn aggregate(
-        &mut self,
-        plan: &Arc<Plan>,
-        input: &Arc<Plan>,
-        keys: &[u32],
-        calls: &[AggregateCall],
-    ) -> Result<usize> {
-        let windowed = match &input.node {
-            Node::Window { input: below, time, kind } => {
-                let window = input.attributes.last().map(|attribute| attribute.id);
-                let place = keys.iter().position(|key| Some(*key) == window);
-                let read = calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
-                let alone = window.is_some_and(|id| {
-                    !read.into_iter().any(|expr| crate::pipeline::plan::references(expr).contains(&id))
-                });
-                place.filter(|_| alone).map(|place| (below.clone(), time.clone(), *kind, place))
-            }
-            _ => None,
-        };
-        let base = windowed.as_ref().map_or(input, |(below, ..)| below);
-        let mut list: Vec<Expr> = Vec::new();
-        let mut key_types = Vec::new();
-        for (place, key) in keys.iter().enumerate() {
-            if windowed.as_ref().is_none_or(|(.., window)| place != *window) {
-                let attribute = &base.attributes[position(base, *key)?];
-                list.push(attribute.reference());
-                key_types.push(attribute.data_type.clone());
-            }
-        }
-        let event_key =
-            keys.iter().filter_map(|key| plan.attribute(*key)).find(|attribute| attribute.watermark.is_some());
-        let pane = match (&windowed, event_key) {
-            (Some((_, time, kind, place)), _) => {
-                list.push(time.clone());
-                PaneBy::Window { kind: *kind, time: list.len() - 1, position: *place }
-            }
-            (None, Some(attribute)) => {
-                list.push(end_of(attribute, base)?);
-                PaneBy::Key { column: list.len() - 1 }
-            }
-            (None, None) => PaneBy::Nothing,
-        };
-        let mut layout_calls = Vec::with_capacity(calls.len());
-        for call in calls {
-            let first = list.len();
-            list.extend(call.arguments.iter().cloned());
-            let arguments = (first..list.len()).collect();
-            let filter = call.filter.as_ref().map(|filter| {
-                list.push(filter.clone());
-                list.len() - 1
-            });
-            layout_calls.push((call.function.clone(), arguments, filter));
-        }
-        let layout = Arc::new(AggregateLayout {
-            keys: key_types.clone(),
-            pane,
-            evicts: event_key.is_some(),
-            calls: layout_calls,
-            mode: self.mode,
-            global: keys.is_empty(),
-            schema: inner_schema(&plan.attributes),
-        });
-        self.wants_no_data |= event_key.is_some() && self.mode != OutputMode::Complete;
-        self.wants_no_data |= plan.streaming && self.mode == OutputMode::Update;
-        let prepare = Arc::new(prepared(&list, base)?);
-        let partitions = if key_types.is_empty() { 1 } else { self.options.partitions };
-        let operators = (0..partitions).map(|number| Ok(Box::new(Aggregator::new(layout.clone(), number == 0)?) as _));
-        let step = KeyedStep {
-            partitions: operators.collect::<Result<_>>()?,
-            input: self.plan(base)?,
-            prepare,
-            exchange: Exchange::new(&key_types, partitions)?,
-            name: self.name("aggregate"),
-            spark_name: "stateStoreSave",
-            layout: describe_aggregate(&layout),
-        };
-        Ok(self.push(Step::Keyed(step)))
-    }
-
-    fn deduplicate(&mut self, input: &Arc<Plan>, keys: &[u32], within_watermark: bool) -> Result<usize> {
-        let keys =
-            keys.iter().map(|key| Ok(input.attributes[position(input, *key)?].clone())).collect::<Result<Vec<_>>>()?;
-        let normalized = |attribute: &Attribute| {
-            let typed = Typed::new(attribute.reference(), attribute.data_type.clone(), "");
-            crate::pipeline::analysis::operator::normalized(typed).expr
-        };
-        let mut list: Vec<Expr> = keys.iter().map(normalized).collect();
-        let event = input.attributes.iter().find(|attribute| attribute.watermark.is_some());
-        let time = match event {
-            Some(attribute) => {
-                list.push(end_of(attribute, input)?);
-                Some(list.len() - 1)
-            }
-            None => None,
-        };
-        let expiry = match event {
-            Some(attribute) if within_watermark => Expiry::After(attribute.watermark.unwrap_or(0)),
-            Some(attribute) if keys.iter().any(|key| key.id == attribute.id) => Expiry::EventTime,
-            _ => Expiry::Never,
-        };
-        let first_output = list.len();
-        list.extend(input.attributes.iter().map(Attribute::reference));
-        let types: Vec<DataType> = keys.iter().map(|key| key.data_type.clone()).collect();
-        let layout = Arc::new(DeduplicateLayout {
-            keys: types.clone(),
-            time,
-            expiry,
-            first_output,
-            schema: inner_schema(&input.attributes),
-        });
-        self.wants_no_data |= event.is_some();
-        let partitions = self.options.partitions;
-        let operators = (0..partitions).map(|_| Ok(Box::new(Deduplicate::new(layout.clone())?) as _));
-        let step = KeyedStep {
-            partitions: operators.collect::<Result<_>>()?,
-            input: self.plan(input)?,
-            prepare: Arc::new(prepared(&list, input)?),
-            exchange: Exchange::new(&types, partitions)?,
-            name: self.name("deduplicate"),
-            spark_name: if within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
-            layout: format!("deduplicate {types:?} {expiry:?}"),
-        };
-        Ok(self.push(Step::Keyed(step)))
-    }
 }
 
-/// What two checkpoints must agree on for their state to fit.
-fn describe_aggregate(layout: &AggregateLayout) -> String {
-    let functions: Vec<String> = layout.calls.iter().map(|(function, ..)| function.identity()).collect();
-    let keys: Vec<String> = layout.keys.iter().map(types::name).collect();
-    let pane = match &layout.pane {
-        PaneBy::Nothing => "none".to_owned(),
-        PaneBy::Window { kind, .. } => format!("{kind:?}"),
-        PaneBy::Key { .. } => "key".to_owned(),
-    };
-    format!("aggregate by [{}] in {pane}, {}: {}", keys.join(", "), layout.mode.word(), functions.join(", "))
-}
-
-/// The columns of an operator's layout; their names do not matter.
-fn prepared(list: &[Expr], input: &Plan) -> Result<Project> {
-    let schema = inner_schema(&input.attributes);
-    let attributes = list.iter().enumerate().map(|(number, expr)| {
-        let compiled = crate::operator::project::compile(expr, &input.attributes)?;
-        let data_type = compiled.data_type(&schema).map_err(crate::errors::from_datafusion)?;
-        Ok(Attribute { id: number as u32, name: "c".into(), data_type, watermark: None, window_part: None })
-    });
-    Project::new(list, &input.attributes, &attributes.collect::<Result<Vec<_>>>()?)
-}
-
-/// The instant that closes a group: the event time itself, or the end of its window.
-fn end_of(attribute: &Attribute, input: &Plan) -> Result<Expr> {
-    let attribute = &input.attributes[position(input, attribute.id)?];
-    if attribute.data_type != types::window() {
-        return Ok(attribute.reference());
-    }
-    let window = attribute.reference();
-    Ok(crate::function::native::Native::call(
-        "get_field",
-        "window end",
-        types::timestamp(),
-        vec![window],
-        |arguments, _| nested::take_field(arrow::array::AsArray::as_struct(&arguments[0]), 1),
-    ))
-}
-
-fn position(plan: &Plan, id: u32) -> Result<usize> {
+pub(super) fn position(plan: &Plan, id: u32) -> Result<usize> {
     plan.attributes
         .iter()
         .position(|attribute| attribute.id == id)

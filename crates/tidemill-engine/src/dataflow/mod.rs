@@ -4,6 +4,7 @@
 //! operators and its own watermark. Parts share the rows of sources.
 
 pub mod execute;
+mod keyed;
 pub mod lower;
 
 use crate::operator::exchange::Exchange;

@@ -4,6 +4,7 @@
 use super::plan::{Attribute, Node, Plan};
 use super::query::Query;
 use super::relation::JoinKind;
+use crate::time::interval::in_words;
 use datafusion::logical_expr::Expr;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -70,23 +71,12 @@ fn renames_only(plan: &Plan) -> bool {
 }
 
 fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
-    let columns = |attributes: &[Attribute]| {
-        attributes.iter().map(|attribute| attribute.name.clone()).collect::<Vec<_>>().join(", ")
-    };
     match &plan.node {
         Node::Source { table, .. } => {
-            format!(
-                "source {table} ({}): {}",
-                connectors.get(table.as_str()).unwrap_or(&"?"),
-                columns(&plan.attributes)
-            )
+            format!("source {table} ({}): {}", connector(table, connectors), names(&plan.attributes))
         }
         Node::Static { table, .. } => {
-            format!(
-                "table {table} ({}), read once: {}",
-                connectors.get(table.as_str()).unwrap_or(&"?"),
-                columns(&plan.attributes)
-            )
+            format!("table {table} ({}), read once: {}", connector(table, connectors), names(&plan.attributes))
         }
         Node::Values { rows } => format!("values, {} rows", rows.num_rows()),
         Node::Project { list, .. } => {
@@ -103,30 +93,17 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
         Node::Watermark { column, delay, .. } => format!(
             "watermark on {}, {} behind the newest",
             plan.attribute(*column).map_or("?", |attribute| &attribute.name),
-            time(*delay)
+            in_words(*delay)
         ),
         Node::Window { kind, time: by, .. } => window(*kind, &shown(by)),
         Node::Expand { lists, .. } => format!("repeat every row {} times for its grouping sets", lists.len()),
         Node::Explode { generator, argument, outer, .. } => {
             format!("{generator:?}{} {}", if *outer { " outer" } else { "" }, shown(argument))
         }
-        Node::Aggregate { keys, calls, .. } => {
-            let keys: Vec<&str> =
-                keys.iter().filter_map(|key| plan.attribute(*key)).map(|key| key.name.as_str()).collect();
-            let results: Vec<&str> =
-                plan.attributes.iter().skip(keys.len()).take(calls.len()).map(|result| result.name.as_str()).collect();
-            let closes = plan.attributes.iter().any(|attribute| attribute.watermark.is_some());
-            let state = if closes { "state goes with the watermark" } else { "state stays" };
-            format!("group by [{}] computing [{}]; {state}", keys.join(", "), results.join(", "))
-        }
+        Node::Aggregate { keys, calls, .. } => aggregate(plan, keys, calls.len()),
         Node::Deduplicate { keys, within_watermark, .. } => {
-            let keys: Vec<&str> =
-                keys.iter().filter_map(|key| plan.attribute(*key)).map(|key| key.name.as_str()).collect();
-            format!(
-                "first row of each [{}]{}",
-                keys.join(", "),
-                if *within_watermark { ", within the watermark" } else { "" }
-            )
+            let within = if *within_watermark { ", within the watermark" } else { "" };
+            format!("first row of each [{}]{within}", key_names(plan, keys))
         }
         Node::StaticJoin { kind, on, filter, .. } => {
             let on: Vec<String> =
@@ -149,6 +126,26 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
     }
 }
 
+fn connector<'a>(table: &str, connectors: &BTreeMap<&str, &'a str>) -> &'a str {
+    connectors.get(table).copied().unwrap_or("?")
+}
+
+fn names(attributes: &[Attribute]) -> String {
+    attributes.iter().map(|attribute| attribute.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn key_names(plan: &Plan, keys: &[u32]) -> String {
+    let names = keys.iter().filter_map(|key| plan.attribute(*key)).map(|key| key.name.as_str());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn aggregate(plan: &Plan, keys: &[u32], calls: usize) -> String {
+    let results = &plan.attributes[keys.len()..(keys.len() + calls).min(plan.attributes.len())];
+    let closes = plan.attributes.iter().any(|attribute| attribute.watermark.is_some());
+    let state = if closes { "state goes with the watermark" } else { "state stays" };
+    format!("group by [{}] computing [{}]; {state}", key_names(plan, keys), names(results))
+}
+
 fn join_word(kind: JoinKind) -> &'static str {
     match kind {
         JoinKind::Inner => "inner",
@@ -164,34 +161,16 @@ fn join_word(kind: JoinKind) -> &'static str {
 fn window(kind: crate::operator::window::WindowKind, by: &str) -> String {
     use crate::operator::window::WindowKind;
     match kind {
-        WindowKind::Tumbling(kind) => format!("tumbling window of {} by {by}", time(kind.length)),
+        WindowKind::Tumbling(kind) => format!("tumbling window of {} by {by}", in_words(kind.length)),
         WindowKind::Sliding(kind) => {
             format!(
                 "sliding window of {} every {} by {by}, kept in slices of {}",
-                time(kind.length),
-                time(kind.slide),
-                time(kind.slice_width())
+                in_words(kind.length),
+                in_words(kind.slide),
+                in_words(kind.slice_width())
             )
         }
     }
-}
-
-/// Microseconds in the largest unit that leaves a whole number.
-fn time(micros: i64) -> String {
-    const UNITS: [(i64, &str); 6] = [
-        (86_400_000_000, "day"),
-        (3_600_000_000, "hour"),
-        (60_000_000, "minute"),
-        (1_000_000, "second"),
-        (1_000, "millisecond"),
-        (1, "microsecond"),
-    ];
-    if micros == 0 {
-        return "0 seconds".into();
-    }
-    let (size, unit) = UNITS.into_iter().find(|(size, _)| micros % size == 0).unwrap_or((1, "microsecond"));
-    let count = micros / size;
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 /// An expression with the names people gave, without the numbers the engine added.

@@ -83,7 +83,7 @@ pub struct Plan {
 }
 
 /// What a plan does.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Node {
     /// Rows of a streaming table. `columns` are positions in the table's declared columns.
     Source { table: String, columns: Vec<usize> },
@@ -140,6 +140,26 @@ pub struct SortBy {
     pub nulls_first: bool,
 }
 
+impl Node {
+    fn inputs_mut(&mut self) -> Vec<&mut Arc<Plan>> {
+        match self {
+            Node::Source { .. } | Node::Static { .. } | Node::Values { .. } => vec![],
+            Node::Project { input, .. }
+            | Node::Filter { input, .. }
+            | Node::Watermark { input, .. }
+            | Node::Window { input, .. }
+            | Node::Expand { input, .. }
+            | Node::Explode { input, .. }
+            | Node::Aggregate { input, .. }
+            | Node::Deduplicate { input, .. }
+            | Node::Sort { input, .. }
+            | Node::Limit { input, .. } => vec![input],
+            Node::StaticJoin { left, right, .. } => vec![left, right],
+            Node::Union { inputs, .. } => inputs.iter_mut().collect(),
+        }
+    }
+}
+
 impl Plan {
     /// The plans it reads.
     pub fn inputs(&self) -> Vec<&Arc<Plan>> {
@@ -158,6 +178,13 @@ impl Plan {
             Node::StaticJoin { left, right, .. } => vec![left, right],
             Node::Union { inputs, .. } => inputs.iter().collect(),
         }
+    }
+
+    /// The same plan over other inputs; as many as it has.
+    pub fn with_inputs(&self, inputs: Vec<Arc<Plan>>) -> Plan {
+        let mut node = self.node.clone();
+        node.inputs_mut().into_iter().zip(inputs).for_each(|(old, new)| *old = new);
+        Plan { node, attributes: self.attributes.clone(), streaming: self.streaming }
     }
 
     /// The attribute with this number.

@@ -120,6 +120,24 @@ fn seconds(value: &str) -> Option<i64> {
     Some(if negative { -micros } else { micros })
 }
 
+/// Microseconds in the largest unit that leaves a whole number.
+pub fn in_words(micros: i64) -> String {
+    const UNITS: [(i64, &str); 6] = [
+        (86_400_000_000, "day"),
+        (3_600_000_000, "hour"),
+        (60_000_000, "minute"),
+        (1_000_000, "second"),
+        (1_000, "millisecond"),
+        (1, "microsecond"),
+    ];
+    if micros == 0 {
+        return "0 seconds".into();
+    }
+    let (size, unit) = UNITS.into_iter().find(|(size, _)| micros % size == 0).unwrap_or((1, "microsecond"));
+    let count = micros / size;
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

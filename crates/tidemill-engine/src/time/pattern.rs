@@ -217,6 +217,19 @@ fn parse_pieces<'a>(pieces: &[Piece], mut text: &'a str, parsed: &mut Parsed) ->
 }
 
 fn parse_field<'a>(letter: char, count: usize, fixed: bool, text: &'a str, parsed: &mut Parsed) -> Option<&'a str> {
+    match letter {
+        'y' | 'u' | 'M' | 'L' | 'd' | 'E' => parse_date_field(letter, count, fixed, text, parsed),
+        _ => parse_time_field(letter, count, fixed, text, parsed),
+    }
+}
+
+fn parse_date_field<'a>(
+    letter: char,
+    count: usize,
+    fixed: bool,
+    text: &'a str,
+    parsed: &mut Parsed,
+) -> Option<&'a str> {
     let exact = if fixed || count > 1 { count } else { 0 };
     match letter {
         'y' | 'u' if count == 2 => {
@@ -244,6 +257,26 @@ fn parse_field<'a>(letter: char, count: usize, fixed: bool, text: &'a str, parse
             parsed.day = value as u32;
             rest
         }),
+        'E' => {
+            let name = DAYS.iter().find(|name| {
+                let name = if count < 4 { &name[..3] } else { name };
+                text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            })?;
+            Some(&text[if count < 4 { 3 } else { name.len() }..])
+        }
+        _ => None,
+    }
+}
+
+fn parse_time_field<'a>(
+    letter: char,
+    count: usize,
+    fixed: bool,
+    text: &'a str,
+    parsed: &mut Parsed,
+) -> Option<&'a str> {
+    let exact = if fixed || count > 1 { count } else { 0 };
+    match letter {
         'H' | 'h' | 'K' | 'k' => field(text, exact).map(|(value, rest)| {
             parsed.hour = if letter == 'k' && value == 24 { 0 } else { value };
             rest
@@ -274,13 +307,6 @@ fn parse_field<'a>(letter: char, count: usize, fixed: bool, text: &'a str, parse
                 _ => return None,
             });
             Some(&text[2..])
-        }
-        'E' => {
-            let name = DAYS.iter().find(|name| {
-                let name = if count < 4 { &name[..3] } else { name };
-                text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-            })?;
-            Some(&text[if count < 4 { 3 } else { name.len() }..])
         }
         'X' | 'x' | 'Z' | 'V' | 'z' | 'O' => {
             let end =

@@ -321,7 +321,7 @@ pub(super) fn unescape(quoted: Quoted<'_>, at: usize, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-/// The character that `\uXXXX` or a pair of them stands for, and how many bytes it took.
+/// The character that `\u0041` or a pair of them stands for, and how many bytes it took.
 fn code_point(text: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = std::str::from_utf8(text.get(at + 2..at + 6)?).ok()?;

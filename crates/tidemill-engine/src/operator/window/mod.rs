@@ -8,7 +8,9 @@
 pub mod sliding;
 pub mod tumbling;
 
+use crate::time::interval::in_words;
 use sliding::Sliding;
+use std::fmt;
 use tumbling::Tumbling;
 
 /// A kind of window with its sizes.
@@ -18,6 +20,23 @@ pub enum WindowKind {
     Tumbling(Tumbling),
     /// Windows that overlap.
     Sliding(Sliding),
+}
+
+impl fmt::Display for WindowKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (slide, offset) = match self {
+            WindowKind::Tumbling(kind) => (kind.length, kind.offset),
+            WindowKind::Sliding(kind) => (kind.slide, kind.offset),
+        };
+        write!(out, "windows of {}", in_words(self.length()))?;
+        if slide != self.length() {
+            write!(out, " every {}", in_words(slide))?;
+        }
+        if offset != 0 {
+            write!(out, " from {}", in_words(offset))?;
+        }
+        Ok(())
+    }
 }
 
 impl WindowKind {

@@ -3,7 +3,10 @@
 
 mod aggregate;
 pub mod coerce;
+mod deduplicate;
 pub mod expression;
+mod filter;
+mod fit;
 mod groups;
 mod join;
 mod literal;
@@ -14,9 +17,12 @@ pub mod refuse;
 mod relation;
 pub mod scope;
 mod select;
+mod sort;
 mod support;
+mod table;
 pub mod typed;
 mod union;
+mod watermark;
 mod windows;
 
 use super::catalog::Catalog;

@@ -2,6 +2,7 @@
 //! pipeline needs. Plans that several queries share keep what any of them reads.
 
 use crate::pipeline::plan::{Attribute, Node, Plan, references};
+use crate::pipeline::relation::JoinKind;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tidemill_core::{Error, Result};
@@ -100,100 +101,43 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
 }
 
 fn rebuild(plan: &Arc<Plan>, own: &BTreeSet<u32>, rebuilt: &HashMap<usize, Arc<Plan>>) -> Result<Arc<Plan>> {
-    let new = |input: &Arc<Plan>| {
-        rebuilt.get(&key(input)).cloned().ok_or_else(|| Error::bug("an input was not rebuilt before its reader"))
-    };
-    let kept = |attributes: &[Attribute]| -> Vec<Attribute> {
-        attributes.iter().filter(|attribute| own.contains(&attribute.id)).cloned().collect()
-    };
-    // a plan that passes its input's columns has the input's new columns, as this plan knows them
-    let passing = |input: &Arc<Plan>| -> Vec<Attribute> {
-        let there = ids(&input.attributes);
-        plan.attributes.iter().filter(|attribute| there.contains(&attribute.id)).cloned().collect()
-    };
-    let with_new = |input: &Arc<Plan>, before: &Arc<Plan>| -> Vec<Attribute> {
-        let (mut attributes, old) = (passing(input), ids(&before.attributes));
-        attributes.extend(plan.attributes.iter().filter(|attribute| !old.contains(&attribute.id)).cloned());
-        attributes
-    };
-    let (node, attributes) = match &plan.node {
-        Node::Source { table, columns } => {
-            let columns = positions(plan, own).into_iter().map(|position| columns[position]).collect();
-            (Node::Source { table: table.clone(), columns }, kept(&plan.attributes))
+    let before: Vec<Arc<Plan>> = plan.inputs().into_iter().cloned().collect();
+    let inputs: Option<Vec<_>> = before.iter().map(|input| rebuilt.get(&key(input)).cloned()).collect();
+    let inputs = inputs.ok_or_else(|| Error::bug("an input was not rebuilt before its reader"))?;
+    let attributes = columns(plan, own, &before, &inputs);
+    let mut new = plan.with_inputs(inputs);
+    new.attributes = attributes;
+    let kept = positions(plan, own);
+    match &mut new.node {
+        Node::Source { columns, .. } | Node::Static { columns, .. } => *columns = at(columns, &kept),
+        Node::Project { list, .. } => *list = at(list, &kept),
+        Node::Expand { lists, .. } => lists.iter_mut().for_each(|list| *list = at(list, &kept)),
+        Node::Union { columns, .. } => columns.iter_mut().for_each(|ids| *ids = at(ids, &kept)),
+        _ => {}
+    }
+    Ok(Arc::new(new))
+}
+
+/// The columns a plan has when its inputs have only theirs.
+fn columns(plan: &Plan, own: &BTreeSet<u32>, before: &[Arc<Plan>], inputs: &[Arc<Plan>]) -> Vec<Attribute> {
+    match &plan.node {
+        Node::Aggregate { .. } | Node::Values { .. } => plan.attributes.clone(),
+        Node::Source { .. } | Node::Static { .. } | Node::Project { .. } | Node::Expand { .. } | Node::Union { .. } => {
+            positions(plan, own).into_iter().map(|at| plan.attributes[at].clone()).collect()
         }
-        Node::Static { table, columns } => {
-            let columns = positions(plan, own).into_iter().map(|position| columns[position]).collect();
-            (Node::Static { table: table.clone(), columns }, kept(&plan.attributes))
+        Node::StaticJoin { kind: JoinKind::LeftSemi | JoinKind::LeftAnti, .. } => inputs[0].attributes.clone(),
+        Node::StaticJoin { .. } => inputs.iter().flat_map(|side| side.attributes.iter().cloned()).collect(),
+        // the input's columns as this plan knows them, and those it adds
+        _ => {
+            let (old, new) = (ids(&before[0].attributes), ids(&inputs[0].attributes));
+            let stays = |attribute: &&Attribute| new.contains(&attribute.id) || !old.contains(&attribute.id);
+            plan.attributes.iter().filter(stays).cloned().collect()
         }
-        Node::Values { .. } => return Ok(plan.clone()),
-        Node::Project { input, list } => {
-            let list = positions(plan, own).into_iter().map(|position| list[position].clone()).collect();
-            (Node::Project { input: new(input)?, list }, kept(&plan.attributes))
-        }
-        Node::Filter { input, condition } => {
-            let input = new(input)?;
-            let attributes = passing(&input);
-            (Node::Filter { input, condition: condition.clone() }, attributes)
-        }
-        Node::Watermark { input, column, delay } => {
-            let input = new(input)?;
-            let attributes = passing(&input);
-            (Node::Watermark { input, column: *column, delay: *delay }, attributes)
-        }
-        Node::Window { input: before, time, kind } => {
-            let input = new(before)?;
-            let attributes = with_new(&input, before);
-            (Node::Window { input, time: time.clone(), kind: *kind }, attributes)
-        }
-        Node::Expand { input, lists } => {
-            let positions = positions(plan, own);
-            let lists =
-                lists.iter().map(|list| positions.iter().map(|position| list[*position].clone()).collect()).collect();
-            (Node::Expand { input: new(input)?, lists }, kept(&plan.attributes))
-        }
-        Node::Explode { input: before, generator, argument, outer } => {
-            let input = new(before)?;
-            let attributes = with_new(&input, before);
-            (Node::Explode { input, generator: *generator, argument: argument.clone(), outer: *outer }, attributes)
-        }
-        Node::Aggregate { input, keys, calls } => {
-            (Node::Aggregate { input: new(input)?, keys: keys.clone(), calls: calls.clone() }, plan.attributes.clone())
-        }
-        Node::Deduplicate { input, keys, within_watermark } => {
-            let input = new(input)?;
-            let attributes = passing(&input);
-            (Node::Deduplicate { input, keys: keys.clone(), within_watermark: *within_watermark }, attributes)
-        }
-        Node::StaticJoin { left, right, kind, on, filter } => {
-            let (left, right) = (new(left)?, new(right)?);
-            let mut there = ids(&left.attributes);
-            there.extend(ids(&right.attributes));
-            let left_only = matches!(
-                kind,
-                crate::pipeline::relation::JoinKind::LeftSemi | crate::pipeline::relation::JoinKind::LeftAnti
-            );
-            let sides = if left_only { vec![&left] } else { vec![&left, &right] };
-            let attributes = sides.iter().flat_map(|side| side.attributes.iter().cloned()).collect();
-            (Node::StaticJoin { left, right, kind: *kind, on: on.clone(), filter: filter.clone() }, attributes)
-        }
-        Node::Union { inputs, columns } => {
-            let positions = positions(plan, own);
-            let columns = columns.iter().map(|ids| positions.iter().map(|position| ids[*position]).collect()).collect();
-            let inputs = inputs.iter().map(new).collect::<Result<_>>()?;
-            (Node::Union { inputs, columns }, kept(&plan.attributes))
-        }
-        Node::Sort { input, keys } => {
-            let input = new(input)?;
-            let attributes = passing(&input);
-            (Node::Sort { input, keys: keys.clone() }, attributes)
-        }
-        Node::Limit { input, count, offset } => {
-            let input = new(input)?;
-            let attributes = passing(&input);
-            (Node::Limit { input, count: *count, offset: *offset }, attributes)
-        }
-    };
-    Ok(Arc::new(Plan { node, attributes, streaming: plan.streaming }))
+    }
+}
+
+fn at<T: Clone>(list: &[T], positions: &[usize]) -> Vec<T> {
+    positions.iter().map(|position| list[*position].clone()).collect()
 }
 
 fn positions(plan: &Plan, own: &BTreeSet<u32>) -> Vec<usize> {

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tidemill_core::{Error, Result};
+use tidemill_core::Result;
 
 /// The plan with its conditions moved.
 ///
@@ -41,7 +41,7 @@ impl Pusher {
         let before: Vec<Arc<Plan>> = plan.inputs().into_iter().cloned().collect();
         let inputs = before.iter().map(|input| self.plan(input)).collect::<Result<Vec<_>>>()?;
         let unchanged = before.iter().zip(&inputs).all(|(old, new)| Arc::ptr_eq(old, new));
-        let plan = if unchanged { plan.clone() } else { Arc::new(with_inputs(plan, inputs)?) };
+        let plan = if unchanged { plan.clone() } else { Arc::new(plan.with_inputs(inputs)) };
         let Node::Filter { input, condition } = &plan.node else { return Ok(plan) };
         let (mut input, mut kept) = (input.clone(), Vec::new());
         for part in conjuncts(condition) {
@@ -62,10 +62,7 @@ fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<P
     let reads = references(condition);
     let here = || passed.then(|| filter(plan.clone(), condition.clone()));
     let below = |input: &Arc<Plan>, condition: &Expr, passed: bool| -> Result<Option<Arc<Plan>>> {
-        match sunk(condition, input, passed)? {
-            Some(new) => with_inputs(plan, vec![new]).map(|plan| Some(Arc::new(plan))),
-            None => Ok(None),
-        }
+        Ok(sunk(condition, input, passed)?.map(|new| Arc::new(plan.with_inputs(vec![new]))))
     };
     let deeper = match &plan.node {
         Node::Watermark { input, column, .. } if !reads.contains(column) && is_stable(condition) => {
@@ -129,37 +126,4 @@ fn replaced(expr: &Expr, attributes: &[Attribute], list: &[Expr]) -> Result<Expr
         })
     });
     new.map(|new| new.data).map_err(crate::errors::from_datafusion)
-}
-
-/// The same plan over other inputs with the same columns.
-fn with_inputs(plan: &Plan, inputs: Vec<Arc<Plan>>) -> Result<Plan> {
-    let mut inputs = inputs.into_iter();
-    let mut next = || inputs.next().ok_or_else(|| Error::bug("a plan has lost an input"));
-    let node = match &plan.node {
-        Node::Source { table, columns } => Node::Source { table: table.clone(), columns: columns.clone() },
-        Node::Static { table, columns } => Node::Static { table: table.clone(), columns: columns.clone() },
-        Node::Values { rows } => Node::Values { rows: rows.clone() },
-        Node::Project { list, .. } => Node::Project { input: next()?, list: list.clone() },
-        Node::Filter { condition, .. } => Node::Filter { input: next()?, condition: condition.clone() },
-        Node::Watermark { column, delay, .. } => Node::Watermark { input: next()?, column: *column, delay: *delay },
-        Node::Window { time, kind, .. } => Node::Window { input: next()?, time: time.clone(), kind: *kind },
-        Node::Expand { lists, .. } => Node::Expand { input: next()?, lists: lists.clone() },
-        Node::Explode { generator, argument, outer, .. } => {
-            Node::Explode { input: next()?, generator: *generator, argument: argument.clone(), outer: *outer }
-        }
-        Node::Aggregate { keys, calls, .. } => {
-            Node::Aggregate { input: next()?, keys: keys.clone(), calls: calls.clone() }
-        }
-        Node::Deduplicate { keys, within_watermark, .. } => {
-            Node::Deduplicate { input: next()?, keys: keys.clone(), within_watermark: *within_watermark }
-        }
-        Node::StaticJoin { kind, on, filter, .. } => {
-            let (left, right) = (next()?, next()?);
-            Node::StaticJoin { left, right, kind: *kind, on: on.clone(), filter: filter.clone() }
-        }
-        Node::Union { columns, .. } => Node::Union { inputs: inputs.collect(), columns: columns.clone() },
-        Node::Sort { keys, .. } => Node::Sort { input: next()?, keys: keys.clone() },
-        Node::Limit { count, offset, .. } => Node::Limit { input: next()?, count: *count, offset: *offset },
-    };
-    Ok(Plan { node, attributes: plan.attributes.clone(), streaming: plan.streaming })
 }

@@ -1,0 +1,98 @@
+//! The order of rows.
+
+use super::relation::typed_entry;
+use super::typed::Typed;
+use super::{Analyzer, Bound, refuse};
+use crate::pipeline::expression::{Expression, SortKey};
+use crate::pipeline::plan::{Node, Plan, SortBy};
+use crate::pipeline::relation::Relation;
+use std::sync::Arc;
+use tidemill_core::{Result, types};
+
+impl Analyzer<'_> {
+    pub(super) fn sort(&self, bound: Bound, input: &Relation, keys: &[SortKey]) -> Result<Bound> {
+        let list: &[Expression] = match input {
+            Relation::Project { list, .. } | Relation::Aggregate { list, .. } => list,
+            _ => &[],
+        };
+        let mut by = Vec::with_capacity(keys.len());
+        let mut hidden = Vec::new();
+        for key in keys {
+            let typed = match self.output_position(&key.by, list, &bound) {
+                Some(typed) => Ok(typed),
+                None => self.resolver(&bound.scope).resolve(&key.by),
+            };
+            let typed = match (typed, &bound.below) {
+                (Ok(typed), _) => typed,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some((_, below))) => {
+                    let typed = self.resolver(below).resolve(&key.by).map_err(|_| error)?;
+                    hidden.push(typed.clone());
+                    typed
+                }
+            };
+            if !super::coerce::is_groupable(&typed.data_type) {
+                return Err(refuse::type_mismatch(
+                    "INVALID_ORDERING_TYPE",
+                    format!("`{}` of type {} has no order", typed.name, types::name(&typed.data_type)),
+                    self.text,
+                    key.by.spot(),
+                ));
+            }
+            let nulls_first = key.nulls_first.unwrap_or(!key.descending);
+            by.push((typed, key.descending, nulls_first));
+        }
+        self.sorted(bound, by, hidden)
+    }
+
+    /// Adds the hidden columns, sorts, and takes them away again.
+    pub(super) fn sorted(&self, bound: Bound, by: Vec<(Typed, bool, bool)>, hidden: Vec<Typed>) -> Result<Bound> {
+        let visible = bound.clone();
+        let mut bound = bound;
+        let mut replaced = Vec::new();
+        if let (false, Node::Project { input, list }) = (hidden.is_empty(), &visible.plan.node) {
+            let (mut attributes, mut list) = (visible.plan.attributes.clone(), list.clone());
+            for typed in hidden {
+                let attribute = self.attribute(typed.name.clone(), typed.data_type.clone());
+                replaced.push((typed.expr.clone(), attribute.reference()));
+                list.push(typed.expr);
+                attributes.push(attribute);
+            }
+            let plan = Plan {
+                node: Node::Project { input: input.clone(), list },
+                attributes,
+                streaming: visible.plan.streaming,
+            };
+            bound.plan = Arc::new(plan);
+        }
+        let keys = by.into_iter().map(|(typed, descending, nulls_first)| {
+            let by = replaced.iter().find(|(from, _)| *from == typed.expr).map_or(typed.expr, |(_, to)| to.clone());
+            SortBy { by, descending, nulls_first }
+        });
+        let keys = keys.collect();
+        let Bound { plan, scope, .. } = bound;
+        let (attributes, streaming) = (plan.attributes.clone(), plan.streaming);
+        let sorted = self.bound(Plan { node: Node::Sort { input: plan, keys }, attributes, streaming }, scope);
+        if replaced.is_empty() { Ok(sorted) } else { self.visible(sorted) }
+    }
+
+    /// `ORDER BY 2`, or `ORDER BY sum(v)` where that is an item of the select list.
+    pub(super) fn output_position(&self, by: &Expression, list: &[Expression], bound: &Bound) -> Option<Typed> {
+        let entries = bound.scope.entries();
+        let position = match by {
+            Expression::Literal { data_type, text: Some(text), .. } if data_type == "int" => {
+                text.parse::<usize>().ok()?.checked_sub(1)?
+            }
+            Expression::Column { .. } => return None,
+            other => {
+                let wanted = super::expression::strip(other);
+                let item = |item: &Expression| match item {
+                    Expression::Alias { input, .. } => super::expression::strip(input),
+                    plain => super::expression::strip(plain),
+                };
+                (list.len() == entries.len()).then(|| list.iter().position(|candidate| item(candidate) == wanted))??
+            }
+        };
+        entries.get(position).map(typed_entry)
+    }
+}
