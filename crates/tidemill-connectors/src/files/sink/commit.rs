@@ -7,11 +7,9 @@
 //! After a crash before 3 the files of 1 and 2 are nobody's: the next start removes those that carry
 //! our incarnation. Rows and epoch are published by one file, so there is nothing in between.
 
+use super::contents::Contents;
 use crate::durable::Disk;
 use crate::files::manifest::{Log, Manifest, OWN_DIRECTORY, Publication, PublishedFile};
-use ::parquet::arrow::ArrowWriter;
-use ::parquet::basic::Compression;
-use ::parquet::file::properties::WriterProperties;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use std::collections::HashSet;
@@ -33,7 +31,7 @@ pub(super) struct Directory {
     writer: Writer,
     schema: SchemaRef,
     mode: Publication,
-    properties: WriterProperties,
+    contents: Contents,
     rows_max: Option<u64>,
     log: Log,
     /// A commit failed, so what is on disk is not known.
@@ -49,7 +47,7 @@ impl Directory {
         disk: Disk,
         root: PathBuf,
         request: SinkRequest,
-        compression: Compression,
+        contents: Contents,
         rows_max: Option<u64>,
     ) -> Result<Self> {
         let staging = root.join(OWN_DIRECTORY).join("staging");
@@ -67,12 +65,12 @@ impl Directory {
                 OutputMode::Append | OutputMode::Update => Publication::Append,
                 OutputMode::Complete => Publication::Overwrite,
             },
-            properties: WriterProperties::builder().set_compression(compression).build(),
+            contents,
             rows_max,
             failed: false,
         };
         directory.check_schema()?;
-        directory.check_types()?;
+        directory.contents.check(&directory.schema, &directory.table)?;
         directory.remove_leftovers()?;
         Ok(directory)
     }
@@ -112,7 +110,7 @@ impl Directory {
         }
         let mut files = Vec::new();
         for (number, batches) in pieces(rows, self.rows_max).into_iter().enumerate() {
-            let name = format!("part-{epoch}-{number}-{}.parquet", self.own_mark());
+            let name = format!("part-{epoch}-{number}-{}.{}", self.own_mark(), self.contents.extension());
             files.push(self.stage(name, &batches)?);
         }
         for file in &files {
@@ -130,20 +128,13 @@ impl Directory {
     fn stage(&self, name: String, batches: &[RecordBatch]) -> Result<PublishedFile> {
         let path = self.staging.join(&name);
         let context = || format!("cannot write '{}'", path.display());
+        let named = batches.iter().map(|batch| RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec()));
+        let batches: Vec<RecordBatch> = named.collect::<std::result::Result<_, _>>().map_err(|error| {
+            Error::bug(format!("rows for sink '{}' do not have its columns", self.table)).caused_by(error)
+        })?;
         let file = self.disk.new_file(&path)?;
-        let mut writer = ArrowWriter::try_new(file, self.schema.clone(), Some(self.properties.clone()))
-            .context(Kind::Io, context)?;
-        let mut rows = 0;
-        for batch in batches {
-            let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec()).map_err(|error| {
-                Error::bug(format!("rows for sink '{}' do not have its columns", self.table)).caused_by(error)
-            })?;
-            rows += batch.num_rows() as u64;
-            writer.write(&batch).context(Kind::Io, context)?;
-        }
-        writer.finish().context(Kind::Io, context)?;
-        let file = writer.inner();
-        self.disk.sync_file(file, &path)?;
+        let rows = self.contents.write(&file, &self.schema, &batches).context(Kind::Io, context)?;
+        self.disk.sync_file(&file, &path)?;
         let bytes = file.metadata().map_err(|error| Error::io(context(), error))?.len();
         Ok(PublishedFile { name, bytes, rows })
     }
@@ -188,13 +179,6 @@ impl Directory {
         }
     }
 
-    /// A type that Parquet cannot hold is refused before the first row.
-    fn check_types(&self) -> Result<()> {
-        ArrowWriter::try_new(Vec::new(), self.schema.clone(), None)
-            .map(drop)
-            .context(Kind::Invalid, || format!("sink '{}' has a column that Parquet cannot hold", self.table))
-    }
-
     /// Removes what we have written and not published, and what was published once and is replaced.
     fn remove_leftovers(&self) -> Result<()> {
         let published: HashSet<&str> = self.log.published.iter().map(|file| file.name.as_str()).collect();
@@ -204,7 +188,7 @@ impl Directory {
             self.disk.remove(&self.staging.join(name))?;
         }
         for name in names(&self.root)? {
-            let ours = name.starts_with("part-") && name.ends_with(".parquet") && name.contains(&mark);
+            let ours = name.starts_with("part-") && name.contains(&mark);
             if replaced.contains(name.as_str()) || (ours && !published.contains(name.as_str())) {
                 self.disk.remove(&self.root.join(name))?;
             }

@@ -1,30 +1,34 @@
-//! The files sink: an epoch's rows become Parquet files that are published whole, by a manifest.
+//! The files sink: an epoch's rows become files that are published whole, by a manifest.
 
 mod commit;
+mod contents;
 #[cfg(test)]
 mod tests;
 
 use super::location::local_path;
 use crate::durable::Disk;
 use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::file::properties::WriterProperties;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use commit::Directory;
+use contents::Contents;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
+use tidemill_core::format::Framing;
 use tidemill_core::sink::{Marker, Sink, SinkConnector, SinkRequest};
 use tidemill_core::{Epoch, Error, Options, Result, ResultExt};
 
 static DESCRIPTION: Description = Description {
     name: "files",
     role: Role::Sink,
-    summary: "Parquet files in a directory, published whole: rows and epoch by one manifest. In update mode every \
-              change is one more row.",
+    summary: "Files in a directory, Parquet or JSON lines, published whole: rows and epoch by one manifest. In \
+              update mode every change is one more row.",
     guarantee: Guarantee::ExactlyOnce,
     options: &[
         OptionSpec::new("path", OptionKind::Location, "the directory").required(),
-        OptionSpec::new("compression", OptionKind::Choice(&["snappy", "zstd", "none"]), "compression of the files")
+        OptionSpec::new("compression", OptionKind::Choice(&["snappy", "zstd", "none"]), "compression of Parquet files")
             .default("snappy"),
         OptionSpec::new("max_records_per_file", OptionKind::Integer, "most rows of a file; 0: no limit").default("0"),
     ],
@@ -55,23 +59,36 @@ impl SinkConnector for FilesSink {
     }
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
-        let format = request.format.as_ref().map_or("parquet", |format| format.describe().name);
-        if format != "parquet" {
-            return Err(Error::invalid(format!("sink 'files' of '{}' cannot write format '{format}'", request.table))
-                .help("use format = 'parquet'"));
-        }
         let options = &request.options;
-        let compression = match options.required("compression")?.to_ascii_lowercase().as_str() {
+        let contents = contents(&request)?;
+        let rows_max = options.integer("max_records_per_file").filter(|rows| *rows > 0);
+        let path = local_path(options.required("path")?)?;
+        let disk = self.disk.clone();
+        let directory = blocking(move || Directory::open(disk, path, request, contents, rows_max)).await?;
+        Ok(Box::new(Files { directory: Arc::new(Mutex::new(directory)) }))
+    }
+}
+
+/// What the table's format and options ask to be written.
+fn contents(request: &SinkRequest) -> Result<Contents> {
+    let Some(format) = request.format.as_ref().filter(|format| format.describe().name != "parquet") else {
+        let compression = match request.options.required("compression")?.to_ascii_lowercase().as_str() {
             "zstd" => Compression::ZSTD(ZstdLevel::default()),
             "none" => Compression::UNCOMPRESSED,
             _ => Compression::SNAPPY,
         };
-        let rows_max = options.integer("max_records_per_file").filter(|rows| *rows > 0);
-        let path = local_path(options.required("path")?)?;
-        let disk = self.disk.clone();
-        let directory = blocking(move || Directory::open(disk, path, request, compression, rows_max)).await?;
-        Ok(Box::new(Files { directory: Arc::new(Mutex::new(directory)) }))
-    }
+        return Ok(Contents::Parquet(WriterProperties::builder().set_compression(compression).build()));
+    };
+    let name = format.describe().name;
+    let encoder = match format.framing() {
+        Framing::Lines => format.encoder(request.schema.clone(), &request.options)?,
+        Framing::Whole | Framing::Payloads => None,
+    };
+    let encoder = encoder.ok_or_else(|| {
+        Error::invalid(format!("sink 'files' of '{}' cannot write format '{name}'", request.table))
+            .help("use format = 'parquet' or 'json'")
+    })?;
+    Ok(Contents::Lines { encoder, extension: name })
 }
 
 /// An open directory.

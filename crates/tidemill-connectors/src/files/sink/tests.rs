@@ -159,6 +159,24 @@ async fn a_limit_of_rows_makes_more_files() {
 }
 
 #[tokio::test]
+async fn json_is_a_line_a_row() {
+    let root = TempDir::new().unwrap();
+    let with = |format: Arc<dyn tidemill_core::format::Format>| SinkRequest {
+        format: Some(format),
+        ..request(root.path(), OutputMode::Append, &[])
+    };
+    let mut sink = FilesSink::default().open(with(Arc::new(crate::format::json::Json))).await.unwrap();
+    sink.commit(Epoch(0), &[rows(0..2), rows(2..3)].concat()).await.unwrap();
+    let files = published_files(root.path()).unwrap();
+    assert_eq!((files[0].name.as_str(), files[0].rows), ("part-0-0-11111111.json", 3));
+    let text = fs::read_to_string(root.path().join(&files[0].name)).unwrap();
+    assert_eq!(text, "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n");
+
+    let refused = FilesSink::default().open(with(Arc::new(crate::format::raw::Raw))).await.err().unwrap();
+    assert_eq!(refused.to_string(), "sink 'files' of 'out' cannot write format 'raw'");
+}
+
+#[tokio::test]
 async fn a_missing_or_damaged_manifest_stops_the_sink() {
     let root = TempDir::new().unwrap();
     let mut sink = open(root.path(), OutputMode::Append).await;
@@ -186,8 +204,8 @@ async fn what_cannot_be_written_is_refused_at_open() {
     fs::write(&file, "").unwrap();
     let error = FilesSink::default().open(request(&file, OutputMode::Append, &[])).await.err().unwrap();
     assert!(error.to_string().contains("cannot make the directory"), "{error}");
-    let json: Arc<dyn tidemill_core::format::Format> = Arc::new(crate::format::json::Json);
-    let request = SinkRequest { format: Some(json), ..request(root.path(), OutputMode::Append, &[]) };
+    let raw: Arc<dyn tidemill_core::format::Format> = Arc::new(crate::format::raw::Raw);
+    let request = SinkRequest { format: Some(raw), ..request(root.path(), OutputMode::Append, &[]) };
     assert_eq!(FilesSink::default().open(request).await.err().unwrap().kind(), Kind::Invalid);
 }
 
