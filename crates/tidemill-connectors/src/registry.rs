@@ -20,6 +20,8 @@ pub fn register(registry: &mut Registry) {
     registry.add_format(crate::format::json::Json);
     registry.add_format(crate::format::parquet::Parquet);
     registry.add_format(crate::format::raw::Raw);
+
+    registry.set_schemas(crate::schema_registry::RegisteredSchemas);
 }
 
 #[cfg(test)]

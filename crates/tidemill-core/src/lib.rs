@@ -14,6 +14,7 @@ pub mod nearest;
 pub mod offsets;
 pub mod options;
 pub mod registry;
+pub mod schemas;
 pub mod secret;
 pub mod sink;
 pub mod source;

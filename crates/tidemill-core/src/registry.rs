@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::function::ScalarFunction;
 use crate::nearest::nearest;
+use crate::schemas::SchemaStore;
 use crate::sink::SinkConnector;
 use crate::source::SourceConnector;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct Registry {
     sinks: Vec<Arc<dyn SinkConnector>>,
     formats: Vec<Arc<dyn Format>>,
     functions: Vec<Arc<dyn ScalarFunction>>,
+    schemas: Option<Arc<dyn SchemaStore>>,
 }
 
 impl Registry {
@@ -38,6 +40,19 @@ impl Registry {
     /// Adds a function.
     pub fn add_function(&mut self, function: impl ScalarFunction + 'static) {
         self.functions.push(Arc::new(function));
+    }
+
+    /// Sets where registered schemas are found.
+    pub fn set_schemas(&mut self, schemas: impl SchemaStore + 'static) {
+        self.schemas = Some(Arc::new(schemas));
+    }
+
+    /// Where registered schemas are found.
+    ///
+    /// # Errors
+    /// This program has no schema registry.
+    pub fn schemas(&self) -> Result<&Arc<dyn SchemaStore>> {
+        self.schemas.as_ref().ok_or_else(|| Error::invalid("this program has no schema registry"))
     }
 
     /// The source called `name`.

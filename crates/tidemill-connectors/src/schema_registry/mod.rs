@@ -10,9 +10,11 @@
 mod arrow;
 mod avro;
 mod compatibility;
+mod registered;
 mod store;
 
 pub use arrow::{arrow_to_avro, avro_to_arrow, ddl_to_avro};
 pub use avro::AvroSchema;
 pub use compatibility::{Compatibility, problems};
+pub use registered::RegisteredSchemas;
 pub use store::{Registered, SchemaRegistry, SchemaType};

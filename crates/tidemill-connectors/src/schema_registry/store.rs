@@ -69,21 +69,22 @@ impl SchemaRegistry {
     /// # Errors
     /// Another kind of URL, or a directory that cannot be made.
     pub fn open(url: &str) -> Result<SchemaRegistry> {
-        let root = match Url::parse(url).ok().filter(|_| url.contains("://")) {
-            None => PathBuf::from(url),
-            Some(file) if file.scheme() == "file" => file
-                .to_file_path()
-                .map_err(|()| Error::invalid(format!("'{url}' is no place for a schema registry")))?,
-            Some(other) => {
-                let scheme = other.scheme();
-                return Err(Error::invalid(format!(
-                    "a schema registry at {scheme}:// cannot be used, only a directory"
-                ))
-                .help("give a path or a file:// URL"));
-            }
-        };
+        let root = root(url)?;
         Disk::default().create_directory(&root.join("subjects"))?;
         Disk::default().create_directory(&root.join("ids"))?;
+        Ok(SchemaRegistry { root })
+    }
+
+    /// The registry at a path or a `file://` URL, if it is there.
+    ///
+    /// # Errors
+    /// Another kind of URL, or no such registry.
+    pub fn find(url: &str) -> Result<SchemaRegistry> {
+        let root = root(url)?;
+        if !root.join("subjects").is_dir() {
+            return Err(Error::invalid(format!("there is no schema registry at {url}"))
+                .help("register a schema there first: tidemill.stream_schemas.register_schema(...)"));
+        }
         Ok(SchemaRegistry { root })
     }
 
@@ -258,6 +259,21 @@ impl SchemaRegistry {
         match names::create(path, content)? {
             true => Ok(()),
             false => Err(Error::bug(format!("{} appeared while the registry was locked", path.display()))),
+        }
+    }
+}
+
+/// The directory that a path or a `file://` URL names.
+fn root(url: &str) -> Result<PathBuf> {
+    match Url::parse(url).ok().filter(|_| url.contains("://")) {
+        None => Ok(PathBuf::from(url)),
+        Some(file) if file.scheme() == "file" => {
+            file.to_file_path().map_err(|()| Error::invalid(format!("'{url}' is no place for a schema registry")))
+        }
+        Some(other) => {
+            let scheme = other.scheme();
+            Err(Error::invalid(format!("a schema registry at {scheme}:// cannot be used, only a directory"))
+                .help("give a path or a file:// URL"))
         }
     }
 }

@@ -25,6 +25,13 @@ pub const TABLE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("static", OptionKind::Boolean, "read the whole table once, before the stream starts")
         .default("false"),
     OptionSpec::new(
+        "schema_registry",
+        OptionKind::Location,
+        "registry of the table's schema; its columns are those of schema_subject",
+    ),
+    OptionSpec::new("schema_subject", OptionKind::Text, "subject in the registry"),
+    OptionSpec::new("schema_version", OptionKind::Integer, "version of the subject; default: the newest"),
+    OptionSpec::new(
         "output_mode",
         OptionKind::Choice(&["append", "update", "complete"]),
         "what the rows written to the table mean; default: the setting output_mode",
@@ -153,6 +160,9 @@ impl<'a> Builder<'a> {
             }
         }
         let mut columns: SchemaRef = Arc::new(Schema::new(stored));
+        if let Some(registered) = self.registered_columns(definition)? {
+            columns = self.place(fitting(&columns, registered), definition.at)?;
+        }
         let is_read = self.read.contains(&definition.name.to_lowercase());
         if columns.fields().is_empty() && is_read {
             columns = self.default_columns(definition)?;
@@ -169,6 +179,30 @@ impl<'a> Builder<'a> {
             is_static,
             at: definition.at,
         })
+    }
+
+    /// Columns of the registered schema the table names, if it names one.
+    fn registered_columns(&self, definition: &TableDefinition) -> Result<Option<SchemaRef>> {
+        let option = |name: &str| {
+            definition.options.iter().find(|option| tidemill_core::options::snake_case(&option.key) == name)
+        };
+        let (Some(registry), Some(subject)) = (option("schema_registry"), option("schema_subject")) else {
+            return match option("schema_registry").or(option("schema_subject")) {
+                None => Ok(None),
+                Some(alone) => Err(Error::invalid("schema_registry and schema_subject go together")
+                    .at_if_unplaced(alone.place.clone())),
+            };
+        };
+        let version = option("schema_version").map(|version| {
+            let number = version.value.parse();
+            number.map_err(|_| {
+                Error::invalid(format!("schema_version is '{}', not a number", version.value))
+                    .at_if_unplaced(version.place.clone())
+            })
+        });
+        let version = version.transpose()?;
+        let found = self.registry.schemas()?.columns(&registry.value, &subject.value, version);
+        found.map(Some).map_err(|error| error.at_if_unplaced(subject.place.clone()))
     }
 
     fn default_columns(&self, definition: &TableDefinition) -> Result<SchemaRef> {
@@ -324,6 +358,31 @@ impl<'a> Builder<'a> {
         check_delivery(&query)?;
         Ok(query)
     }
+}
+
+/// The registered columns; columns the table declares as well must be among them with the same type.
+fn fitting(declared: &Schema, registered: SchemaRef) -> Result<SchemaRef> {
+    if declared.fields().is_empty() {
+        return Ok(registered);
+    }
+    for field in declared.fields() {
+        match registered.field_with_name(field.name()) {
+            Ok(known) if known.data_type() == field.data_type() => {}
+            Ok(known) => {
+                return Err(Error::invalid(format!(
+                    "the column `{}` is declared as {}, but registered as {}",
+                    field.name(),
+                    tidemill_core::types::name(field.data_type()).to_uppercase(),
+                    tidemill_core::types::name(known.data_type()).to_uppercase()
+                )));
+            }
+            Err(_) => {
+                return Err(Error::invalid(format!("the column `{}` is not in the registered schema", field.name()))
+                    .help("register a version that has it, or take it away"));
+            }
+        }
+    }
+    Ok(Arc::new(declared.clone()))
 }
 
 fn option_groups<'a>(connector: &'a [OptionSpec], format: Option<&Arc<dyn Format>>) -> Vec<&'a [OptionSpec]> {
