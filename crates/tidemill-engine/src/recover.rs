@@ -190,7 +190,9 @@ impl Checkpoint {
     fn restore_state(&self, flow: &mut Dataflow, start: Option<&Snapshot>, base: Option<Epoch>) -> Result<()> {
         let Some(base) = base else { return Ok(()) };
         let first = start.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch.next());
-        if self.commits.range(first..=base).count() as u64 != base.next().0 - first.0 {
+        // empty when the snapshot is of the base itself
+        let replayed = first..base.next();
+        if self.commits.range(replayed.clone()).count() as u64 != replayed.end.0 - replayed.start.0 {
             return Err(Error::invalid(format!(
                 "the state after epoch {base} cannot be rebuilt from the checkpoint {}: neither a snapshot nor every epoch before it is there",
                 self.directory.display()
@@ -203,7 +205,7 @@ impl Checkpoint {
                 if let Some(content) = start.and_then(|snapshot| snapshot.state.get(&step.name)) {
                     load(step, content, Scope::Whole)?;
                 }
-                for (epoch, plan) in self.plans.range(first..=base) {
+                for (epoch, plan) in self.plans.range(replayed.clone()) {
                     for (_, rows) in self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name) {
                         load(step, rows, Scope::Changes)?;
                     }

@@ -74,6 +74,18 @@ fn a_pipeline_runs_and_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_pipeline_goes_on_from_a_snapshot_of_its_last_epoch() {
+    let scratch = Scratch::new();
+    scratch.write("p.sql", COUNT);
+    scratch.write("in/a.json", WORDS);
+    let args = ["run", "p.sql", "--trigger", "available-now", "--set", "snapshot_bytes=1", "--listen", "127.0.0.1:0"];
+    for _ in 0..2 {
+        let ended = scratch.run(&args);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+}
+
+#[test]
 fn help_names_every_verb() {
     let help = Scratch::new().run(&["--help"]);
     assert_eq!(help.code, Some(0));

@@ -27,7 +27,7 @@ use tidemill_core::{Clock, Epoch, Error, Kind, Result};
 
 /// The producer's queue is looked at again after this time.
 const POLL: Duration = Duration::from_millis(1);
-/// A topic that is being made is looked for again after this time.
+/// A topic that is being made, or a group that moves, is looked for again after this time.
 const TOPIC_POLL: Duration = Duration::from_millis(50);
 
 /// What every life of the producer needs.
@@ -101,9 +101,8 @@ impl Session {
         };
         let mut asked = TopicPartitionList::new();
         asked.add_partition(topic, 0);
-        let committed = self.consumer.committed_offsets(asked, self.settings.timeout);
         let failure = |error| self.failed("cannot read the group's offset", &error);
-        let committed = committed.map_err(failure)?;
+        let committed = self.committed(&asked).map_err(failure)?;
         let Some(entry) = committed.find_partition(topic, 0) else { return Ok(Marker::Absent) };
         entry.error().map_err(failure)?;
         if !matches!(entry.offset(), Offset::Offset(_)) {
@@ -118,6 +117,19 @@ impl Session {
                 "group '{group}' holds an offset of topic '{topic}' that is not of this query"
             ))
             .help("the group is written by Tidemill alone: rename the query or the sink, or delete the group")),
+        }
+    }
+
+    /// The group's offsets. Brokers that have just started still move the group about, and ask to wait.
+    fn committed(&self, asked: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+        let begun = self.settings.clock.elapsed();
+        loop {
+            let committed = self.consumer.committed_offsets(asked.clone(), self.settings.timeout);
+            let waited = self.settings.clock.elapsed().saturating_sub(begun);
+            match committed {
+                Err(error) if is_moving(&error) && waited < self.settings.timeout => self.producer.poll(TOPIC_POLL),
+                other => return other,
+            };
         }
     }
 
@@ -230,6 +242,13 @@ fn find_topic(producer: &BaseProducer<Context>, settings: &Settings) -> Result<(
         producer.poll(TOPIC_POLL);
         waited += TOPIC_POLL;
     }
+}
+
+/// True when the group's coordinator is not ready yet.
+fn is_moving(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::NotCoordinator | Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress))
 }
 
 /// True when a newer life of the producer exists.
