@@ -10,7 +10,7 @@ fn call(function: &str, texts: &[Option<&str>]) -> Vec<Option<String>> {
     register(&mut registry);
     let function = registry.functions().iter().find(|known| known.signature().name == function).unwrap();
     let texts: ArrayRef = Arc::new(texts.iter().copied().collect::<StringArray>());
-    let result = function.call(&[texts.clone()], texts.len()).unwrap();
+    let result = function.call(std::slice::from_ref(&texts), texts.len()).unwrap();
     result.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
 }
 
