@@ -55,6 +55,7 @@ impl Running {
     pub async fn run(mut self) -> Result<()> {
         while let Some(plan) = self.next_plan().await? {
             let mut measured = Measured::start(&*self.clock);
+            self.reporter.begin();
             self.log(&plan, &mut measured)?;
             let reads = self.read(&plan, &mut measured).await?;
             let computed = self.compute(&plan, &reads, &mut measured)?;
