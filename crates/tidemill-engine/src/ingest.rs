@@ -8,6 +8,7 @@ use crate::pipeline::query::SourceTable;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_core::format::{Decoder, Reject};
 use tidemill_core::source::{Ask, Body, Chunk, Source, SourceRequest};
 use tidemill_core::{Error, Kind, Offsets, Result, Split, SplitRange};
@@ -15,14 +16,18 @@ use tidemill_core::{Error, Kind, Offsets, Result, Split, SplitRange};
 /// A chunk larger than this is worth a thread of its own, in bytes.
 const PARALLEL_BYTES_MIN: usize = 256 << 10;
 
+/// The newest positions are asked for again after this long: lag is at most that old.
+const NEWEST_AGE_MAX: Duration = Duration::from_secs(1);
+
 /// A source table while its query runs.
 pub struct Ingest {
     /// The table.
     pub table: String,
     /// How far it has been planned.
     pub offsets: Offsets,
-    /// Newest positions seen, for lag.
+    /// Newest positions seen, for lag; empty until they have been asked for.
     pub newest: Offsets,
+    newest_at: Option<Duration>,
     source: Box<dyn Source>,
     decoder: Option<Box<dyn Decoder>>,
     /// The decoded columns that go on, and what they are called inside the engine.
@@ -83,7 +88,8 @@ impl Ingest {
         };
         Ok(Ingest {
             table: table.name.clone(),
-            newest: offsets.clone(),
+            newest: Offsets::default(),
+            newest_at: None,
             offsets,
             source: table.connector.open(request).await?,
             decoder,
@@ -101,6 +107,15 @@ impl Ingest {
     pub async fn latest(&mut self) -> Result<Offsets> {
         self.newest = self.source.latest().await?;
         Ok(self.newest.clone())
+    }
+
+    /// Newest positions, asked for again if those known are old at `now`.
+    pub async fn refresh_newest(&mut self, now: Duration) -> Result<()> {
+        if self.newest_at.is_none_or(|at| now.saturating_sub(at) >= NEWEST_AGE_MAX) {
+            self.latest().await?;
+            self.newest_at = Some(now);
+        }
+        Ok(())
     }
 
     /// Returns when there may be something new.

@@ -185,6 +185,9 @@ pub struct EpochReport {
 
 /// Hears of epochs and of the end. Called from the loop: must return at once.
 pub trait Listener: Send + Sync {
+    /// An epoch begins: there is something to do, and until [`Listener::on_epoch`] it is not done.
+    fn on_begin(&self, _query: &str) {}
+
     /// An epoch is committed.
     fn on_epoch(&self, report: &EpochReport);
 

@@ -157,6 +157,11 @@ impl Reporter {
         Reporter { id, run_id, name, connectors, recent, listeners, last_start: None }
     }
 
+    /// An epoch begins.
+    pub fn begin(&self) {
+        self.listeners.iter().for_each(|listener| listener.on_begin(&self.name));
+    }
+
     /// The query waits for rows.
     pub fn idle(&self) {
         self.listeners.iter().for_each(|listener| listener.on_idle(&self.name));

@@ -55,6 +55,7 @@ impl Running {
     pub async fn run(mut self) -> Result<()> {
         while let Some(plan) = self.next_plan().await? {
             let mut measured = Measured::start(&*self.clock);
+            self.reporter.begin();
             self.log(&plan, &mut measured)?;
             let reads = self.read(&plan, &mut measured).await?;
             let computed = self.compute(&plan, &reads, &mut measured)?;
@@ -104,6 +105,7 @@ impl Running {
     async fn new_ranges(&mut self) -> Result<BTreeMap<String, Vec<SplitRange>>> {
         let mut ranges = BTreeMap::new();
         for source in &mut self.sources {
+            source.refresh_newest(self.clock.elapsed()).await?;
             if self.turns.is_bounded() && !self.turns.has_bound(&source.table) {
                 let latest = source.latest().await?;
                 self.turns.set_bound(&source.table, latest);
