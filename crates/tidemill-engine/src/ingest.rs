@@ -83,7 +83,7 @@ impl Ingest {
         };
         Ok(Ingest {
             table: table.name.clone(),
-            newest: offsets.clone(),
+            newest: Offsets::default(),
             offsets,
             source: table.connector.open(request).await?,
             decoder,
