@@ -8,12 +8,19 @@ use crate::pipeline::query::SourceTable;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_core::format::{Decoder, Reject};
 use tidemill_core::source::{Ask, Body, Chunk, Source, SourceRequest};
 use tidemill_core::{Error, Kind, Offsets, Result, Split, SplitRange};
 
 /// A chunk larger than this is worth a thread of its own, in bytes.
 const PARALLEL_BYTES_MIN: usize = 256 << 10;
+
+/// Least time between two looks at the newest positions.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest that an epoch waits for such a look.
+const LOOK_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// A source table while its query runs.
 pub struct Ingest {
@@ -23,6 +30,8 @@ pub struct Ingest {
     pub offsets: Offsets,
     /// Newest positions seen, for lag.
     pub newest: Offsets,
+    /// When they were last looked for.
+    looked: Option<Duration>,
     source: Box<dyn Source>,
     decoder: Option<Box<dyn Decoder>>,
     /// The decoded columns that go on, and what they are called inside the engine.
@@ -84,6 +93,7 @@ impl Ingest {
         Ok(Ingest {
             table: table.name.clone(),
             newest: Offsets::default(),
+            looked: None,
             offsets,
             source: table.connector.open(request).await?,
             decoder,
@@ -101,6 +111,17 @@ impl Ingest {
     pub async fn latest(&mut self) -> Result<Offsets> {
         self.newest = self.source.latest().await?;
         Ok(self.newest.clone())
+    }
+
+    /// Notes the newest positions for the lag, at most once a second; `now` is [`tidemill_core::Clock::elapsed`].
+    /// Not to learn them is no error: the lag is then not known.
+    pub async fn look(&mut self, now: Duration) {
+        if self.looked.is_some_and(|looked| now.saturating_sub(looked) < LOOK_INTERVAL) {
+            return;
+        }
+        self.looked = Some(now);
+        let found = tokio::time::timeout(LOOK_TIME_MAX, self.source.latest()).await;
+        self.newest = found.ok().and_then(Result::ok).unwrap_or_default();
     }
 
     /// Returns when there may be something new.

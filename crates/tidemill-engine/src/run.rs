@@ -108,6 +108,9 @@ impl Running {
                 let latest = source.latest().await?;
                 self.turns.set_bound(&source.table, latest);
             }
+            if !self.turns.is_bounded() {
+                source.look(self.clock.elapsed()).await;
+            }
             let ask = Ask {
                 until: self.turns.bound(&source.table),
                 rate_limited: self.turns.is_rate_limited(),
