@@ -16,8 +16,11 @@ use tidemill_core::{Error, Kind, Offsets, Result, Split, SplitRange};
 /// A chunk larger than this is worth a thread of its own, in bytes.
 const PARALLEL_BYTES_MIN: usize = 256 << 10;
 
-/// The newest positions are asked for again after this long: lag is at most that old.
-const NEWEST_AGE_MAX: Duration = Duration::from_secs(1);
+/// Least time between two looks at the newest positions.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest that an epoch waits for such a look.
+const LOOK_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// A source table while its query runs.
 pub struct Ingest {
@@ -27,7 +30,8 @@ pub struct Ingest {
     pub offsets: Offsets,
     /// Newest positions seen, for lag; empty until they have been asked for.
     pub newest: Offsets,
-    newest_at: Option<Duration>,
+    /// When they were last looked for.
+    looked: Option<Duration>,
     source: Box<dyn Source>,
     decoder: Option<Box<dyn Decoder>>,
     /// The decoded columns that go on, and what they are called inside the engine.
@@ -89,7 +93,7 @@ impl Ingest {
         Ok(Ingest {
             table: table.name.clone(),
             newest: Offsets::default(),
-            newest_at: None,
+            looked: None,
             offsets,
             source: table.connector.open(request).await?,
             decoder,
@@ -109,13 +113,15 @@ impl Ingest {
         Ok(self.newest.clone())
     }
 
-    /// Newest positions, asked for again if those known are old at `now`.
-    pub async fn refresh_newest(&mut self, now: Duration) -> Result<()> {
-        if self.newest_at.is_none_or(|at| now.saturating_sub(at) >= NEWEST_AGE_MAX) {
-            self.latest().await?;
-            self.newest_at = Some(now);
+    /// Notes the newest positions for the lag, at most once a second; `now` is [`tidemill_core::Clock::elapsed`].
+    /// Not to learn them is no error: the lag is then not known.
+    pub async fn look(&mut self, now: Duration) {
+        if self.looked.is_some_and(|looked| now.saturating_sub(looked) < LOOK_INTERVAL) {
+            return;
         }
-        Ok(())
+        self.looked = Some(now);
+        let found = tokio::time::timeout(LOOK_TIME_MAX, self.source.latest()).await;
+        self.newest = found.ok().and_then(Result::ok).unwrap_or_default();
     }
 
     /// Returns when there may be something new.

@@ -105,7 +105,7 @@ impl Running {
     async fn new_ranges(&mut self) -> Result<BTreeMap<String, Vec<SplitRange>>> {
         let mut ranges = BTreeMap::new();
         for source in &mut self.sources {
-            source.refresh_newest(self.clock.elapsed()).await?;
+            source.look(self.clock.elapsed()).await;
             if self.turns.is_bounded() && !self.turns.has_bound(&source.table) {
                 let latest = source.latest().await?;
                 self.turns.set_bound(&source.table, latest);

@@ -51,6 +51,8 @@ impl Turns {
                     }
                 }
             }
+            // to wait for the next multiple while somebody waits for us would be to spin
+            Trigger::ProcessingTime(_) if hurried => Turn::Go,
             Trigger::ProcessingTime(interval) => self.tick(clock, interval),
         }
     }

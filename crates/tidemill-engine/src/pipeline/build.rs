@@ -98,6 +98,20 @@ impl PipelineSpec {
     pub fn check(&self, registry: &Registry) -> Result<Vec<Query>> {
         Builder::new(self, registry)?.queries()
     }
+
+    /// Checks the first query without what its sink asks: for the columns of a relation, and for rows
+    /// that the caller takes itself. `taker` stands where the sink would.
+    ///
+    /// # Errors
+    /// As [`PipelineSpec::check`].
+    pub fn check_rows(&self, taker: SinkTable, registry: &Registry) -> Result<Query> {
+        let builder = Builder::new(self, registry)?;
+        let analyzer = Analyzer::new(&builder.session, &builder.catalog, &self.text);
+        let insert = self.inserts.first().ok_or_else(|| Error::bug("no query to check"))?;
+        let plan = builder.place(analyzer.analyze(&insert.query), insert.at)?;
+        let plan = prune(&[plan])?.pop().ok_or_else(|| Error::bug("a plan was pruned away"))?;
+        builder.query(self.name.clone(), vec![QueryOutput { sink: taker, plan, mode: OutputMode::Complete }])
+    }
 }
 
 struct Builder<'a> {
