@@ -1,0 +1,74 @@
+# The commands of the project. `make demo` and `make test` are the only two a newcomer needs: each sets
+# up what it needs first, and says what it does.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+ENV := . scripts/env;
+
+.PHONY: help setup build bin-path demo test test-rust test-cases test-python test-kill lint format wheel bench kill clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what building and testing needs: Debian packages, the Python environment
+	@scripts/setup
+
+build: setup ## Build the program for use (release)
+	@$(ENV) cargo build --release --workspace --locked
+	echo "built $$($(MAKE) -s bin-path)"
+
+bin-path: ## Print where `make build` leaves the program
+	@$(ENV) echo "$$CARGO_TARGET_DIR/release/tidemill"
+
+demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
+	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
+
+test: test-rust test-cases test-python test-kill test-demo ## Run every test (dev build; a few long ones in their short form)
+
+# The one cargo invocation: everything the other tests run comes out of it.
+test-rust: setup
+	@$(ENV) cargo test --workspace --all-targets --locked
+
+test-cases: test-rust
+	@$(ENV) "$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip tests/golden
+
+test-python: test-rust
+	@$(ENV)
+	install -m 755 "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
+	export PYTHONPATH=python
+	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden
+	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill bench
+
+test-kill: test-rust
+	@$(ENV) "$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+test-demo: test-rust
+	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+kill: setup ## Kill a pipeline 200 times at random moments and compare what came out
+	@$(ENV) cargo build --workspace --all-targets --locked
+	"$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --rounds 200 --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+lint: setup ## Check formatting, lints, and that there is one arrow and one datafusion
+	@$(ENV) cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	"$$TIDEMILL_VENV/bin/ruff" check --quiet .
+	"$$TIDEMILL_VENV/bin/ruff" format --quiet --check .
+	scripts/one-of-each
+
+format: setup ## Format everything
+	@$(ENV) cargo fmt --all
+	"$$TIDEMILL_VENV/bin/ruff" check --quiet --fix . || true
+	"$$TIDEMILL_VENV/bin/ruff" format --quiet .
+
+wheel: setup ## Build the Python wheel into dist/ (release)
+	@$(ENV) "$$TIDEMILL_VENV/bin/maturin" build --release --locked --out dist
+
+bench: build ## Measure Tidemill and Spark in one run; prints a table
+	@scripts/setup bench
+	$(ENV) "$$TIDEMILL_BENCH_VENV/bin/python" bench/bench.py --program "$$($(MAKE) -s bin-path)"
+
+clean: ## Remove what the checkout holds of builds and runs (the cache stays)
+	@rm -rf demo-out dist bench/out tests/services/run python/tidemill/*.so
