@@ -1,0 +1,84 @@
+"""Grouped rows: what `DataFrame.groupBy` gives, and the aggregates over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tidemill.column import Column, Node, call, col, lit, to_column
+from tidemill.errors import refused_on_stream, wrong_type
+
+if TYPE_CHECKING:
+    from tidemill.dataframe import DataFrame
+
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+
+
+class GroupedData:
+    """Rows in groups. Every method gives one row a group: the grouping columns, then the aggregates."""
+
+    def __init__(self, frame: DataFrame, groups: list[Node], grouping: str) -> None:
+        self._frame = frame
+        self._groups = groups
+        self._grouping = grouping
+
+    def agg(self, *exprs: Column | Mapping[str, str]) -> DataFrame:
+        """Aggregates given as columns (``F.sum("v").alias("s")``), or as one dict (``{"v": "sum", "*": "count"}``)."""
+        if not exprs:
+            raise wrong_type("exprs", "at least one aggregate", None)
+        given: list[Any] = list(exprs)
+        if len(given) == 1 and isinstance(given[0], Mapping):
+            given = [_named(function, column) for column, function in given[0].items()]
+        elif len(given) == 1 and isinstance(given[0], (list, tuple)):
+            given = list(given[0])
+        for column in given:
+            if not isinstance(column, Column):
+                raise wrong_type("exprs", "aggregates as Columns, or one dict", column)
+        return self._aggregated(given)
+
+    def count(self) -> DataFrame:
+        """The number of rows of each group, as column ``count``."""
+        return self._aggregated([call("count", lit(1)).alias("count")])
+
+    def sum(self, *cols: str) -> DataFrame:
+        """The sum of columns; of every numeric one when none is named."""
+        return self._each("sum", cols)
+
+    def avg(self, *cols: str) -> DataFrame:
+        """The mean of columns; of every numeric one when none is named."""
+        return self._each("avg", cols)
+
+    mean = avg
+
+    def min(self, *cols: str) -> DataFrame:
+        """The least value of columns; of every numeric one when none is named."""
+        return self._each("min", cols)
+
+    def max(self, *cols: str) -> DataFrame:
+        """The greatest value of columns; of every numeric one when none is named."""
+        return self._each("max", cols)
+
+    def pivot(self, pivot_col: str, values: list[Any] | None = None) -> GroupedData:
+        """Values as columns. Not there for streams, as in Spark."""
+        raise refused_on_stream("pivot()", "aggregate each value by F.sum(F.when(..)) or FILTER (WHERE ..)")
+
+    def _each(self, function: str, cols: tuple[str, ...]) -> DataFrame:
+        names = list(cols) or [
+            field.name for field in self._frame.schema if field.dataType.simpleString().startswith(_NUMBERS)
+        ]
+        return self._aggregated([_named(function, name) for name in names])
+
+    def _aggregated(self, columns: list[Column]) -> DataFrame:
+        return self._frame._node(
+            "aggregate",
+            groups=self._groups,
+            grouping=self._grouping,
+            list=[self._frame._settled(column) for column in columns],
+            keep_groups=True,
+        )
+
+
+def _named(function: str, column: str) -> Column:
+    if column == "*":
+        return call(function, col("*"))
+    return call(function, to_column(column))
