@@ -2,6 +2,8 @@
 
 mod show;
 
+pub use show::grid;
+
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use std::io::{self, Write};

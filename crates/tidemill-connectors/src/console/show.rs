@@ -1,4 +1,4 @@
-//! Rows as a table of text, after Spark's `Dataset.show`.
+//! Rows as a table of text, after Spark's `Dataset.show`: for the sink, and for programs that show rows.
 
 use crate::format::text::{decimal, interval, number, time};
 use arrow::array::{Array, AsArray};
@@ -30,24 +30,36 @@ pub(super) fn table(
     rows_max: usize,
     truncate: bool,
 ) -> Result<String> {
+    let grid = grid(schema, rows, rows_max, truncate.then_some(LETTERS_MAX))?;
+    Ok(format!("{RULE}\nBatch: {epoch}\n{RULE}\n{grid}\n"))
+}
+
+/// The first `rows_max` of `rows`, with values cut to `letters_max` letters (4 at least) if that is given.
+///
+/// # Errors
+/// A type outside `tidemill_core::types` that cannot be shown.
+pub fn grid(schema: &SchemaRef, rows: &[RecordBatch], rows_max: usize, letters_max: Option<usize>) -> Result<String> {
     let mut lines: Vec<Vec<String>> = vec![schema.fields().iter().map(|field| field.name().clone()).collect()];
     for batch in rows {
         for row in 0..batch.num_rows().min(rows_max.saturating_sub(lines.len() - 1)) {
             lines.push(batch.columns().iter().map(|column| shown(column, row)).collect::<Result<_>>()?);
         }
     }
-    if truncate {
-        lines.iter_mut().flatten().for_each(cut);
+    if let Some(letters_max) = letters_max {
+        lines.iter_mut().flatten().for_each(|text| cut(text, letters_max.max(4)));
     }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).fold(LETTERS_MIN, usize::max);
     let widths: Vec<usize> = (0..schema.fields().len()).map(width).collect();
     let border: String = widths.iter().map(|width| format!("+{}", "-".repeat(*width))).collect::<String>() + "+\n";
 
-    let mut out = format!("{RULE}\nBatch: {epoch}\n{RULE}\n{border}");
+    let mut out = border.clone();
     for (number, line) in lines.iter().enumerate() {
         for (text, width) in line.iter().zip(&widths) {
             // Writing to a string cannot fail.
-            let _ = if truncate { write!(out, "|{text:>width$}") } else { write!(out, "|{text:<width$}") };
+            let _ = match letters_max {
+                Some(_) => write!(out, "|{text:>width$}"),
+                None => write!(out, "|{text:<width$}"),
+            };
         }
         out.push_str("|\n");
         if number == 0 {
@@ -59,13 +71,12 @@ pub(super) fn table(
         let plural = if rows_max == 1 { "" } else { "s" };
         let _ = writeln!(out, "only showing top {rows_max} row{plural}");
     }
-    out.push('\n');
     Ok(out)
 }
 
-fn cut(text: &mut String) {
-    if let Some((end, _)) = text.char_indices().nth(LETTERS_MAX - 3)
-        && text.chars().count() > LETTERS_MAX
+fn cut(text: &mut String, letters_max: usize) {
+    if let Some((end, _)) = text.char_indices().nth(letters_max - 3)
+        && text.chars().count() > letters_max
     {
         text.truncate(end);
         text.push_str("...");

@@ -1,0 +1,205 @@
+//! What one session of the package owns: components, threads, tables in memory. Queries started in it keep
+//! its threads alive.
+
+use crate::arrow_data::Rows;
+use crate::errors::OrRaise;
+use crate::foreach::{self, ForeachBatch};
+use crate::query::Query;
+use crate::stdout::PythonStdout;
+use crate::{evaluate, parts, spec, write};
+use arrow::record_batch::RecordBatch;
+use pyo3::prelude::*;
+use pyo3_arrow::PyTable;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tidemill_connectors::console::Console;
+use tidemill_connectors::memory::{MemorySink, MemoryStore};
+use tidemill_core::options::GivenOption;
+use tidemill_core::{Clock, Error, Options, Registry, Result};
+use tidemill_engine::pipeline::explain;
+use tidemill_engine::pipeline::query::SinkTable;
+use tidemill_engine::pipeline::settings::Trigger;
+use tidemill_engine::start::{StartOptions, start};
+
+/// What queries and sessions share.
+pub struct Shared {
+    runtime: Option<tokio::runtime::Runtime>,
+    /// Components.
+    pub registry: Registry,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    memory: MemoryStore,
+}
+
+impl Shared {
+    /// Runs `work` on this thread and waits for it.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.runtime {
+            Some(runtime) => runtime.handle().block_on(work),
+            // it is taken only when the last holder is gone
+            None => unreachable!("the threads of a session outlive it"),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // waiting for a thread that wants the interpreter's lock, which we hold, would never end
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How a query is started.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    /// Directory of the checkpoint.
+    checkpoint: PathBuf,
+    /// When epochs start; absent: as soon as rows arrive.
+    #[serde(default)]
+    trigger: Option<String>,
+    /// Write to sinks that hold rows of another checkpoint of this query.
+    #[serde(default)]
+    accept_foreign: bool,
+}
+
+/// Components, threads and tables in memory of one session.
+#[pyclass(frozen, module = "tidemill._tidemill")]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+type Given = HashMap<String, PyTable>;
+
+fn rows_of(given: Given) -> Result<HashMap<String, Rows>> {
+    given.into_iter().map(|(name, table)| Ok((name, Rows::from_python(table)?))).collect()
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let runtime = parts::runtime().or_raise(py)?;
+        let memory = MemoryStore::new();
+        let mut registry = Registry::default();
+        // of two components with one name the first is taken
+        registry.add_sink(Console::new(Arc::new(Mutex::new(PythonStdout))));
+        registry.add_sink(MemorySink::new(memory.clone()));
+        parts::register(&mut registry);
+        let shared = Shared { runtime: Some(runtime), registry, clock: parts::clock(), memory };
+        Ok(Engine { shared: Arc::new(shared) })
+    }
+
+    /// Starts a pipeline of one query.
+    ///
+    /// `spec` is JSON: `{"name", "settings": {key: value}, "tables": [{"name", "columns": [[name, type, nullable]],
+    /// "watermark": [column, delay] or null, "options": {key: value}}], "inserts": [{"table", "relation", "mode"}]}`.
+    /// `given` are the rows of tables that are read once, by name. `options` is JSON: `checkpoint` (a
+    /// directory), `trigger`, `accept_foreign`. `function` is called for a table with the connector
+    /// `foreach_batch`.
+    #[pyo3(signature = (spec, given, options, function = None))]
+    fn start(
+        &self,
+        py: Python<'_>,
+        spec: &str,
+        given: Given,
+        options: &str,
+        function: Option<Py<PyAny>>,
+    ) -> PyResult<Query> {
+        let shared = self.shared.clone();
+        py.detach(|| started(shared, spec, given, options, function)).or_raise(py)
+    }
+
+    /// Columns of the first plan of `spec`, as DDL.
+    fn schema(&self, py: Python<'_>, spec: &str, given: Given) -> PyResult<String> {
+        py.detach(|| evaluate::schema(&self.shared, spec, rows_of(given)?)).or_raise(py)
+    }
+
+    /// The first plan of `spec` as data flows.
+    fn explain(&self, py: Python<'_>, spec: &str, given: Given) -> PyResult<String> {
+        py.detach(|| evaluate::explained(&self.shared, spec, rows_of(given)?)).or_raise(py)
+    }
+
+    /// All rows of the first plan of `spec`, which reads no stream.
+    fn evaluate(&self, py: Python<'_>, spec: &str, given: Given) -> PyResult<PyTable> {
+        let rows = py.detach(|| evaluate::rows(&self.shared, spec, rows_of(given)?)).or_raise(py)?;
+        PyTable::try_new(rows.batches, rows.schema)
+    }
+
+    /// Rows that the sink `memory` has put into a table; None when there are none yet.
+    fn memory_table(&self, name: &str) -> PyResult<Option<PyTable>> {
+        let batches: Vec<RecordBatch> =
+            self.shared.memory.table(name).batches().into_iter().map(|(_, rows)| rows).collect();
+        batches.first().map(RecordBatch::schema).map(|schema| PyTable::try_new(batches, schema)).transpose()
+    }
+
+    /// Writes rows to a Delta table. `write` is JSON: `path`, `mode` (append, overwrite, ignore, error),
+    /// `partition_by`, `storage`, `transaction` ([application id, version] or null). Gives the table's
+    /// version; None when nothing was to be written.
+    fn write_delta(&self, py: Python<'_>, rows: PyTable, write: &str) -> PyResult<Option<u64>> {
+        py.detach(|| write::delta(&self.shared, Rows::from_python(rows)?, write)).or_raise(py)
+    }
+
+    /// Writes rows to files in a directory. `write` is JSON: `path`, `mode`, `options` (with `format`),
+    /// `writer` ([query, sink, incarnation]), `epoch`. False when nothing was to be written.
+    fn write_files(&self, py: Python<'_>, rows: PyTable, write: &str) -> PyResult<bool> {
+        py.detach(|| write::files(&self.shared, Rows::from_python(rows)?, write)).or_raise(py)
+    }
+
+    /// Every source, sink and format as JSON.
+    fn connectors(&self) -> String {
+        serde_json::to_string(&self.shared.registry.descriptions()).unwrap_or_default()
+    }
+}
+
+fn started(shared: Arc<Shared>, spec: &str, given: Given, options: &str, function: Option<Py<PyAny>>) -> Result<Query> {
+    let options: Start = parts::json("the start options", options)?;
+    let trigger = options.trigger.as_deref().map_or(Ok(Trigger::Asap), Trigger::parse)?;
+    let mut registry = shared.registry.clone();
+    if let Some(function) = function {
+        registry.add_sink(ForeachBatch::new(function));
+    }
+    let pipeline = spec::read(spec, rows_of(given)?, &mut registry)?;
+    let mut queries = pipeline.check(&registry)?;
+    let (Some(query), true) = (queries.pop(), queries.is_empty()) else {
+        return Err(Error::invalid("the plans have no source in common, so they are several queries")
+            .help("start each of them on its own"));
+    };
+    if query.sources.is_empty() {
+        return Err(Error::invalid("nothing in this query streams")
+            .class("WRITE_STREAM_NOT_ALLOWED")
+            .help("use df.write to write rows that are there already"));
+    }
+    let letters = dead_letters(&registry, &options)?;
+    let explained = explain::query(&query);
+    let options = StartOptions {
+        checkpoint: options.checkpoint,
+        trigger,
+        accept_foreign: options.accept_foreign,
+        dead_letter: Some(letters),
+        clock: shared.clock.clone(),
+        listeners: vec![],
+    };
+    let handle = shared.block_on(start(query, options))?;
+    Ok(Query::new(handle, shared, explained))
+}
+
+/// Bad records become Parquet files in the checkpoint, unless the pipeline names a table for them.
+fn dead_letters(registry: &Registry, options: &Start) -> Result<SinkTable> {
+    let path = options.checkpoint.join("dead_letters").display().to_string();
+    let given = [GivenOption::new("path", path)];
+    let connector = registry.sink("files")?;
+    let options = Options::check("the dead letters", &[connector.describe().options], &given)?;
+    Ok(SinkTable { name: "dead_letters".into(), connector, format: Some(registry.format("parquet")?), options })
+}
+
+/// Name of the sink that calls a Python function.
+pub const FOREACH_BATCH: &str = foreach::NAME;
+
+/// Options of a component, from Python.
+pub type GivenOptions = BTreeMap<String, String>;

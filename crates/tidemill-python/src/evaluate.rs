@@ -1,0 +1,61 @@
+//! Plans over rows that are there already: their columns, their rows, what they do.
+
+use crate::arrow_data::Rows;
+use crate::engine::Shared;
+use crate::spec;
+use arrow::array::RecordBatchOptions;
+use arrow::record_batch::RecordBatch;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tidemill_core::{Error, Options, Result, types};
+use tidemill_engine::dataflow::execute::all_rows;
+use tidemill_engine::pipeline::explain;
+use tidemill_engine::pipeline::plan::outer_schema;
+use tidemill_engine::pipeline::query::{Query, SinkTable};
+use tidemill_engine::start::build;
+
+/// Columns of the first plan, as DDL.
+///
+/// # Errors
+/// What is wrong with the plan.
+pub fn schema(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<String> {
+    let query = checked(shared, text, given)?;
+    Ok(types::schema_ddl(&outer_schema(&query.outputs[0].plan.attributes)))
+}
+
+/// The first plan as data flows.
+///
+/// # Errors
+/// What is wrong with the plan.
+pub fn explained(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<String> {
+    checked(shared, text, given).map(|query| explain::query(&query))
+}
+
+/// All rows of the first plan.
+///
+/// # Errors
+/// It reads a stream; a table that cannot be read; what an expression fails with.
+pub fn rows(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<Rows> {
+    let query = checked(shared, text, given)?;
+    let plan = query.outputs[0].plan.clone();
+    if plan.streaming {
+        return Err(Error::invalid("the rows of a stream cannot be asked for: they never end")
+            .class("_LEGACY_ERROR_TEMP_3102")
+            .help("start a query with df.writeStream ... .start()"));
+    }
+    let inner = all_rows(shared.block_on(build(&query))?, &plan)?;
+    let schema = outer_schema(&plan.attributes);
+    let options = RecordBatchOptions::new().with_row_count(Some(inner.num_rows()));
+    let rows = RecordBatch::try_new_with_options(schema.clone(), inner.columns().to_vec(), &options)?;
+    Ok(Rows { schema, batches: vec![rows] })
+}
+
+/// The first query, with its rows going nowhere.
+fn checked(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<Query> {
+    let mut registry = shared.registry.clone();
+    let pipeline = spec::read(text, given, &mut registry)?;
+    let connector = registry.sink("memory")?;
+    let taker =
+        SinkTable { name: "rows".into(), connector: Arc::clone(&connector), format: None, options: Options::default() };
+    pipeline.check_rows(taker, &registry)
+}
