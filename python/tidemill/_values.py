@@ -61,7 +61,9 @@ def _struct(rows: Sequence[Any], schema: Any) -> t.StructType:
     if schema is not None and not isinstance(schema, (list, tuple)):
         raise wrong_type("schema", "DDL, a StructType, or a list of names", schema)
     if not rows:
-        raise PySparkValueError("without rows the types of the columns are not known: give a schema", "CANNOT_INFER_EMPTY_SCHEMA")
+        raise PySparkValueError(
+            "without rows the types of the columns are not known: give a schema", "CANNOT_INFER_EMPTY_SCHEMA"
+        )
     first = rows[0]
     names = list(schema) if schema is not None else _names(first)
     fields = []
@@ -125,9 +127,7 @@ def _type_of(values: list[Any], name: str) -> t.DataType:
 
 def _fields(row: Any, struct: t.StructType) -> list[Any]:
     if not isinstance(row, Mapping) and len(row) != len(struct.fields):
-        raise PySparkValueError(
-            f"a row has {len(row)} values for {len(struct.fields)} columns", "AXIS_LENGTH_MISMATCH"
-        )
+        raise PySparkValueError(f"a row has {len(row)} values for {len(struct.fields)} columns", "AXIS_LENGTH_MISMATCH")
     return [
         _encoded(_value(row, field.name, position), field.dataType, field.name)
         for position, field in enumerate(struct.fields)

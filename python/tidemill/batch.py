@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tidemill import _runtime, _tidemill
 from tidemill.dataframe import DataFrame
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+    from typing_extensions import Self
 
 _MODES = {
     "append": "append",
@@ -199,7 +200,9 @@ class DataFrameWriter:
 
     def partitionBy(self, *cols: str | list[str]) -> Self:
         """Columns whose values choose the directory of a Delta table's files."""
-        self._partition_by = [*cols[0]] if len(cols) == 1 and not isinstance(cols[0], str) else [str(col) for col in cols]
+        self._partition_by = (
+            [*cols[0]] if len(cols) == 1 and not isinstance(cols[0], str) else [str(col) for col in cols]
+        )
         return self
 
     partition_by = partitionBy

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import AnalysisException, IllegalArgumentException
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tidemill.dataframe import DataFrame
     from tidemill.session import Session
 

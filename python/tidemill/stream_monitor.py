@@ -135,7 +135,9 @@ class StreamMonitor:
         wanted = list(METRICS) if metrics is None else [metrics] if isinstance(metrics, str) else list(metrics)
         unknown = [name for name in wanted if name not in METRICS]
         if unknown:
-            raise IllegalArgumentException(f"there is no metric `{unknown[0]}`\n  = help: metrics: {', '.join(METRICS)}")
+            raise IllegalArgumentException(
+                f"there is no metric `{unknown[0]}`\n  = help: metrics: {', '.join(METRICS)}"
+            )
         self._tracked = wanted
         return self.snapshot()
 

@@ -98,7 +98,12 @@ class StreamProcessor:
         self._topics: list[str] = []
 
     def read_stream(
-        self, topic: str, schema: Any = None, *, format: str | None = None, **options: Any  # noqa: A002
+        self,
+        topic: str,
+        schema: Any = None,
+        *,
+        format: str | None = None,
+        **options: Any,  # noqa: A002
     ) -> DataFrame:
         """The records of a topic as a frame.
 

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tidemill import _runtime, _tidemill
 from tidemill.errors import AnalysisException, IllegalArgumentException, translated, wrong_type
@@ -17,6 +17,8 @@ from tidemill.reader import FILE_FORMATS, _last_part, _text, plain_name
 from tidemill.types import to_ddl
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tidemill.dataframe import DataFrame
 
 _CHECKPOINT = ("checkpointlocation", "checkpoint_location")
@@ -83,7 +85,9 @@ class DataStreamWriter:
 
     def partitionBy(self, *cols: str | list[str]) -> Self:
         """Columns whose values choose the directory of a Delta table's files."""
-        self._partition_by = [*cols[0]] if len(cols) == 1 and not isinstance(cols[0], str) else [str(col) for col in cols]
+        self._partition_by = (
+            [*cols[0]] if len(cols) == 1 and not isinstance(cols[0], str) else [str(col) for col in cols]
+        )
         return self
 
     partition_by = partitionBy
