@@ -1,0 +1,134 @@
+"""Kafka -> sliding window -> Kafka, exactly once: read back by a plain consumer of committed records."""
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import aims
+import checkpoint
+import events
+import pyarrow.parquet as parquet
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from life import Failed
+
+PARTITIONS = 2
+PATIENCE_SECONDS = 20.0
+# the partitions are not read evenly: one may be this many portions ahead of the other
+AHEAD = 35
+DELAY = timedelta(minutes=40)
+PREFED = 50
+SQL = """
+SET snapshot_bytes = 24KiB;
+SET epochs_retained = 5;
+CREATE TABLE events (user STRING, session STRING, ts TIMESTAMP, amount INT,
+                     WATERMARK FOR ts AS ts - INTERVAL '40 minutes')
+    WITH (connector = 'kafka', bootstrap_servers = '{brokers}', topic = 'events', starting_offsets = 'earliest',
+          maxOffsetsPerTrigger = {records}, format = 'json');
+CREATE TABLE results
+    WITH (connector = 'kafka', bootstrap_servers = '{brokers}', topic = '{results}', key = 'user', format = 'json');
+INSERT INTO results
+SELECT window.start AS opened, window.end AS closed, user, count(*) AS events, count(DISTINCT session) AS sessions,
+       sum(amount) AS total, max(amount) AS largest, avg(amount) AS mean
+FROM events GROUP BY window(ts, '5 minutes', '1 minute'), user;
+"""
+
+
+class KafkaKafka:
+    """The pipeline, its topics and its dead letters, which are Parquet files in the checkpoint."""
+
+    name = "kafka-kafka"
+    aims = aims.GENERAL
+    trigger = ("--trigger", "processing-time 5ms")
+
+    def __init__(self, folder: Path, seed: int, brokers: str) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.brokers = brokers
+        self.fed = 0
+        self.oracle = events.Oracle(DELAY, AHEAD)
+        self.producer = Producer({"bootstrap.servers": brokers, "acks": "all", "linger.ms": 0, "log_level": 2})
+        admin = AdminClient({"bootstrap.servers": brokers})
+        topics = [NewTopic(topic, PARTITIONS, 1) for topic in ("events", "loop", "undisturbed")]
+        for made in admin.create_topics(topics).values():
+            made.result(PATIENCE_SECONDS)
+        for name, records in (("loop", 40), ("undisturbed", 200)):
+            sql = SQL.format(brokers=brokers, records=records, results=name)
+            (folder / f"{name}.sql").write_text(sql, encoding="utf-8")
+        for _ in range(PREFED):
+            self.feed()
+
+    def feed(self) -> None:
+        """Some more records; they are on the broker when this returns."""
+        portion = events.portion(self.seed, self.fed)
+        for at, line in enumerate(portion.lines):
+            self.producer.produce("events", line, key=str(at), partition=at % PARTITIONS)
+        if self.producer.flush(PATIENCE_SECONDS):
+            raise Failed("the broker did not take the input")
+        self.oracle.add(portion)
+        self.fed += 1
+
+    def directories(self) -> dict[str, Path]:
+        """Nothing but the checkpoint can be watched."""
+        return {}
+
+    def situation(self) -> str:
+        """What the next start has to recover from; what the broker holds is not asked for."""
+        directory = self.folder / "loop.ckpt"
+        return checkpoint.situation(checkpoint.read(directory), [checkpoint.files_epoch(directory / "dead_letters")])
+
+    def results(self, name: str) -> Counter[tuple]:
+        """The committed records of a topic, as a plain consumer reads them."""
+        rows = Counter()
+        for message in self.read(name, "read_committed"):
+            row = json.loads(message.value())
+            row = {column: row.get(column) for column in events.COLUMNS}
+            for column in ("opened", "closed"):
+                row[column] = round(datetime.fromisoformat(row[column]).timestamp() * 1000)
+            if (message.key() or b"").decode() != (row["user"] or ""):
+                raise Failed(f"a record of topic {name} has the key {message.key()} and the row {row}")
+            rows[tuple(row.values())] += 1
+        return rows
+
+    def read(self, topic: str, isolation: str) -> list[Message]:
+        """All records of a topic that a plain consumer sees."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.brokers,
+                "group.id": "kill-loop-reader",
+                "isolation.level": isolation,
+                "log_level": 2,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            }
+        )
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+        messages, open_partitions = [], set(range(PARTITIONS))
+        while open_partitions:
+            message = consumer.poll(PATIENCE_SECONDS)
+            if message is None:
+                raise Failed(f"topic {topic} has no end for a reader ({isolation}): a transaction hangs")
+            if message.error() is None:
+                messages.append(message)
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                open_partitions.discard(message.partition())
+            else:
+                raise Failed(f"cannot read topic {topic}: {message.error()}")
+        consumer.close()
+        return messages
+
+    def letters(self, name: str) -> Counter[bytes]:
+        """The malformed records that a run has kept: the published files, and no others."""
+        directory = self.folder / f"{name}.ckpt" / "dead_letters"
+        values: Counter[bytes] = Counter()
+        for manifest in sorted((directory / "_tidemill" / "log").glob("*.json")):
+            for file in json.loads(manifest.read_text(encoding="utf-8"))["files"]:
+                values.update(parquet.read_table(directory / file["name"])["value"].to_pylist())
+        return values
+
+    def inspect(self) -> list[str]:
+        """How much of the topic belongs to killed epochs, which readers of committed records never see."""
+        whole, seen = len(self.read("loop", "read_uncommitted")), len(self.read("loop", "read_committed"))
+        return [f"topic loop: {whole} records, of which {whole - seen} are of killed epochs"]
