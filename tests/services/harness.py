@@ -56,8 +56,14 @@ def spawn(command: list[str], log: Path) -> subprocess.Popen:
 
     try:
         with log.open("ab") as out:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                    start_new_session=True, preexec_fn=die_with_parent)
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
     except FileNotFoundError as missing:
         raise Failed(f"cannot run '{command[0]}': it is not installed") from missing
 

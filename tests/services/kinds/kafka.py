@@ -26,8 +26,11 @@ def start(folder: Path) -> Running:
     settings = folder / "server.properties"
     settings.write_text(properties(folder / "data", broker, controller), encoding="utf-8")
     cluster = base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-    run_to_end([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)],
-               folder / "format.log", seconds=60)
+    run_to_end(
+        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)],
+        folder / "format.log",
+        seconds=60,
+    )
     log = folder / "kafka.log"
     process = spawn([*java, "kafka.Kafka", str(settings)], log)
     wait_for_port(broker, process, log, seconds=90)
@@ -39,8 +42,11 @@ def jars(folder: Path) -> Path:
     kept = cache_folder("kafka") / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
     if not kept.is_dir():
         fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
-        run_to_end(["mvn", "-B", "-q", "-f", str(POM), COPY_JARS, f"-DoutputDirectory={fresh}"],
-                   folder / "maven.log", seconds=300)
+        run_to_end(
+            ["mvn", "-B", "-q", "-f", str(POM), COPY_JARS, f"-DoutputDirectory={fresh}"],
+            folder / "maven.log",
+            seconds=300,
+        )
         try:
             fresh.rename(kept)
         except OSError:  # another start was faster
@@ -50,30 +56,32 @@ def jars(folder: Path) -> Path:
 
 def properties(data: Path, broker: int, controller: int) -> str:
     """A node that serves tests: one replica of everything, few internal partitions, no waiting."""
-    return "\n".join([
-        "process.roles=broker,controller",
-        "node.id=1",
-        f"controller.quorum.voters=1@127.0.0.1:{controller}",
-        f"listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-        f"advertised.listeners=PLAINTEXT://127.0.0.1:{broker}",
-        "controller.listener.names=CONTROLLER",
-        f"log.dirs={data}",
-        "num.partitions=2",
-        "default.replication.factor=1",
-        "offsets.topic.replication.factor=1",
-        "offsets.topic.num.partitions=4",
-        "transaction.state.log.replication.factor=1",
-        "transaction.state.log.min.isr=1",
-        "transaction.state.log.num.partitions=4",
-        "share.coordinator.state.topic.replication.factor=1",
-        "share.coordinator.state.topic.min.isr=1",
-        "share.coordinator.state.topic.num.partitions=1",
-        "group.initial.rebalance.delay.ms=0",
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
-        "log.retention.check.interval.ms=1000",
-        "log.cleaner.dedupe.buffer.size=8388608",
-        "log.index.size.max.bytes=1048576",
-        "num.network.threads=2",
-        "num.io.threads=4",
-        "",
-    ])
+    return "\n".join(
+        [
+            "process.roles=broker,controller",
+            "node.id=1",
+            f"controller.quorum.voters=1@127.0.0.1:{controller}",
+            f"listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{broker}",
+            "controller.listener.names=CONTROLLER",
+            f"log.dirs={data}",
+            "num.partitions=2",
+            "default.replication.factor=1",
+            "offsets.topic.replication.factor=1",
+            "offsets.topic.num.partitions=4",
+            "transaction.state.log.replication.factor=1",
+            "transaction.state.log.min.isr=1",
+            "transaction.state.log.num.partitions=4",
+            "share.coordinator.state.topic.replication.factor=1",
+            "share.coordinator.state.topic.min.isr=1",
+            "share.coordinator.state.topic.num.partitions=1",
+            "group.initial.rebalance.delay.ms=0",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
+            "log.retention.check.interval.ms=1000",
+            "log.cleaner.dedupe.buffer.size=8388608",
+            "log.index.size.max.bytes=1048576",
+            "num.network.threads=2",
+            "num.io.threads=4",
+            "",
+        ]
+    )
