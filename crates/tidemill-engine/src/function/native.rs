@@ -45,13 +45,10 @@ impl Native {
         arguments: Vec<Expr>,
         body: Body,
     ) -> Expr {
-        let native = Native {
-            name: name.into(),
-            parameters: parameters.into(),
-            result,
-            signature: Signature::variadic_any(volatility),
-            body,
-        };
+        // any number of arguments does not mean none
+        let signature =
+            if arguments.is_empty() { Signature::nullary(volatility) } else { Signature::variadic_any(volatility) };
+        let native = Native { name: name.into(), parameters: parameters.into(), result, signature, body };
         Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
             Arc::new(ScalarUDF::new_from_impl(native)),
             arguments,

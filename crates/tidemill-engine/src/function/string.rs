@@ -1,7 +1,7 @@
 //! Functions of text.
 
 use super::native::Native;
-use super::{CallContext, Entry, MANY, as_int, as_text, constant_text, library};
+use super::{CallContext, Entry, MANY, as_int, as_text, constant_text, implicit_cast, library};
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Int32Type};
@@ -69,11 +69,7 @@ pub const ENTRIES: &[Entry] = &[
         arguments: (1, 1),
         build: |context, arguments| digest(context, arguments, datafusion::functions::crypto::md5()),
     },
-    Entry {
-        names: &["sha1", "sha"],
-        arguments: (1, 1),
-        build: |context, arguments| digest(context, arguments, hash::sha1()),
-    },
+    Entry { names: &["sha1", "sha"], arguments: (1, 1), build: sha1 },
     Entry { names: &["sha2"], arguments: (2, 2), build: sha2 },
 ];
 
@@ -312,6 +308,13 @@ fn digest(
     let argument = arguments.remove(0);
     let argument = if argument.data_type == DataType::Binary { argument } else { as_text(argument, context)? };
     library::call(function, vec![argument])
+}
+
+/// The library takes bytes alone.
+fn sha1(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let argument = arguments.remove(0);
+    let argument = if argument.data_type == DataType::Binary { argument } else { as_text(argument, context)? };
+    library::call(hash::sha1(), vec![implicit_cast(argument, &DataType::Binary, context)?])
 }
 
 fn sha2(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {

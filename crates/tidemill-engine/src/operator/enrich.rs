@@ -1,13 +1,13 @@
 //! Joins rows with a table that is read once: the table is kept as a hash table by its keys. Keeps
 //! no state of the stream.
 
-use super::Transform;
 use super::project::{compile, evaluate};
+use super::{Transform, take_rows};
 use crate::pipeline::plan::{Attribute, inner_schema};
 use crate::pipeline::relation::JoinKind;
 use crate::state::keys::{converter, hasher};
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_null_array};
-use arrow::compute::{take, take_record_batch};
+use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow::row::RowConverter;
@@ -81,8 +81,8 @@ impl Enrich {
     }
 
     fn beside(&self, rows: &RecordBatch, left: &[u32], right: &[u32]) -> Result<RecordBatch> {
-        let mut columns = take_record_batch(rows, &UInt32Array::from(left.to_vec()))?.columns().to_vec();
-        columns.extend(take_record_batch(&self.table, &UInt32Array::from(right.to_vec()))?.columns().to_vec());
+        let mut columns = take_rows(rows, &UInt32Array::from(left.to_vec()))?.columns().to_vec();
+        columns.extend(take_rows(&self.table, &UInt32Array::from(right.to_vec()))?.columns().to_vec());
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(left.len()));
         Ok(RecordBatch::try_new_with_options(self.both.clone(), columns, &options)?)
     }
@@ -104,7 +104,7 @@ impl Enrich {
             }
         }
         let with = UInt32Array::from(with);
-        let mut columns = take_record_batch(rows, &UInt32Array::from(from))?.columns().to_vec();
+        let mut columns = take_rows(rows, &UInt32Array::from(from))?.columns().to_vec();
         for column in self.table.columns() {
             let empty = column.is_empty();
             columns.push(if empty {
@@ -127,7 +127,7 @@ impl Transform for Enrich {
                 left.iter().for_each(|row| matched[*row as usize] = true);
                 let wanted = self.kind == JoinKind::LeftSemi;
                 let kept = (0..rows.num_rows() as u32).filter(|row| matched[*row as usize] == wanted);
-                Ok(take_record_batch(&rows, &kept.collect::<UInt32Array>())?)
+                take_rows(&rows, &kept.collect::<UInt32Array>())
             }
             _ => self.beside(&rows, &left, &right),
         }

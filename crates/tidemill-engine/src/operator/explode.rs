@@ -1,11 +1,11 @@
 //! A row once for every element of an array or entry of a map: `explode`, `posexplode`, `inline` and
 //! their `outer` forms, which keep a row whose collection is empty or NULL.
 
-use super::Transform;
 use super::project::{compile, evaluate};
+use super::{Transform, take_rows};
 use crate::pipeline::plan::{Attribute, Generator, inner_schema};
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, UInt32Array};
-use arrow::compute::{take, take_record_batch};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Expr;
@@ -55,7 +55,7 @@ impl Transform for Explode {
                 positions.push(Some(position as i32));
             }
         }
-        let mut columns = take_record_batch(&rows, &UInt32Array::from(from))?.columns().to_vec();
+        let mut columns = take_rows(&rows, &UInt32Array::from(from))?.columns().to_vec();
         if self.generator == Generator::PositionExplode {
             columns.push(Arc::new(Int32Array::from(positions)));
         }

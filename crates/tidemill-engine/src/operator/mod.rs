@@ -16,7 +16,9 @@ pub mod window;
 pub mod window_rows;
 
 use crate::state::table::{StateShape, StateTable};
-use arrow::record_batch::RecordBatch;
+use arrow::array::UInt32Array;
+use arrow::compute::take;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::row::Rows;
 use std::sync::Arc;
 use tidemill_core::{Epoch, Result};
@@ -41,6 +43,19 @@ pub trait Transform: Send + Sync {
     /// # Errors
     /// An expression that fails on a row.
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch>;
+}
+
+/// The rows at these places. A batch without columns has rows to take as well.
+///
+/// # Errors
+/// A bug: a place that is not there.
+pub fn take_rows(rows: &RecordBatch, places: &UInt32Array) -> Result<RecordBatch> {
+    let mut columns = Vec::with_capacity(rows.num_columns());
+    for column in rows.columns() {
+        columns.push(take(column, places, None)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), columns, &options)?)
 }
 
 /// Rows for one partition of a keyed operator: some rows of a batch that several partitions share.

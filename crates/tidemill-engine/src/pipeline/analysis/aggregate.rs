@@ -6,10 +6,12 @@ use super::relation::{Item, typed_entry};
 use super::typed::Typed;
 use super::windows::Windows;
 use super::{Analyzer, Bound, coerce, operator, refuse};
+use crate::function::{CallContext, nested};
 use crate::operator::aggregate::contains_aggregate;
 use crate::pipeline::expression::Expression;
-use crate::pipeline::plan::{Attribute, Node, Plan, attribute_id, references};
+use crate::pipeline::plan::{Attribute, Node, Plan, WindowPart, attribute_id, references};
 use crate::pipeline::relation::Grouping;
+use crate::pipeline::text::Spot;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -44,6 +46,7 @@ impl Analyzer<'_> {
         let (input, keys, grouping_id) = self.prepare_keys(input, keys, grouping)?;
         let known = Groups::new(
             keys.iter().map(|key| (key.expr.clone(), key.attribute.clone())).collect(),
+            self.window_parts(&input, &keys)?,
             grouping_id.clone(),
         );
         let (scope, mut collected) = (input.scope.clone(), Collected::default());
@@ -94,7 +97,7 @@ impl Analyzer<'_> {
         for item in &items {
             let Item::Entry(entry) = item else { return Err(Error::bug("a star gives columns")) };
             let typed = typed_entry(entry);
-            self.check_key(&typed, crate::pipeline::text::Spot::default())?;
+            self.check_key(&typed, Spot::default())?;
             let attribute = Attribute { id: self.numbers.next(), ..entry.attribute.clone() };
             keys.push(Key { expr: typed.expr, attribute });
         }
@@ -177,7 +180,7 @@ impl Analyzer<'_> {
         Ok(keys)
     }
 
-    fn check_key(&self, typed: &Typed, at: crate::pipeline::text::Spot) -> Result<()> {
+    fn check_key(&self, typed: &Typed, at: Spot) -> Result<()> {
         if coerce::is_groupable(&typed.data_type) {
             return Ok(());
         }
@@ -201,6 +204,24 @@ impl Analyzer<'_> {
         }
     }
 
+    /// The start and end columns of windows that are keys, each as it stands in the input and above the grouping.
+    fn window_parts(&self, input: &Bound, keys: &[Key]) -> Result<Vec<(Expr, Typed)>> {
+        let context = CallContext { name: "window", session: self.session, text: self.text, at: Spot::default() };
+        let mut parts = Vec::new();
+        for attribute in &input.plan.attributes {
+            let Some((window, part)) = attribute.window_part else { continue };
+            let Some(window) = input.plan.attribute(window).map(Attribute::reference) else { continue };
+            let Some(key) = keys.iter().find(|key| key.expr == window) else { continue };
+            let name = match part {
+                WindowPart::Start => "start",
+                WindowPart::End => "end",
+            };
+            let whole = Typed::new(key.attribute.reference(), key.attribute.data_type.clone(), "window");
+            parts.push((attribute.reference(), nested::field(whole, name, &input.scope, &context)?));
+        }
+        Ok(parts)
+    }
+
     /// Makes every key a column of the input: computed ones by a projection, those of ROLLUP and its
     /// kin by repeating rows. Gives the keys with the columns they are above the grouping.
     fn prepare_keys(
@@ -213,11 +234,7 @@ impl Analyzer<'_> {
         let input = self.computed_keys(input, &keys)?;
         let Some(sets) = sets else { return Ok((input, keys, None)) };
         if keys.iter().any(|key| key.attribute.data_type == types::window()) {
-            return Err(refuse::not_yet(
-                "a window in ROLLUP, CUBE or GROUPING SETS",
-                self.text,
-                crate::pipeline::text::Spot::default(),
-            ));
+            return Err(refuse::not_yet("a window in ROLLUP, CUBE or GROUPING SETS", self.text, Spot::default()));
         }
         let grouping_id = self.attribute("grouping_id()", DataType::Int64);
         let passed: Vec<Attribute> = input

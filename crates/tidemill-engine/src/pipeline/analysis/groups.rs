@@ -10,20 +10,25 @@ use tidemill_core::{Error, Result};
 #[derive(Debug, Default)]
 pub struct Groups {
     keys: Vec<(Expr, Attribute)>,
+    /// Starts and ends of windows that are keys: each as it is written over the input, and taken from its key.
+    parts: Vec<(Expr, Typed)>,
     /// The column of `grouping_id()`, under `ROLLUP` and its kin.
     grouping_id: Option<Attribute>,
 }
 
 impl Groups {
     /// Groups by these keys.
-    pub fn new(keys: Vec<(Expr, Attribute)>, grouping_id: Option<Attribute>) -> Self {
-        Groups { keys, grouping_id }
+    pub fn new(keys: Vec<(Expr, Attribute)>, parts: Vec<(Expr, Typed)>, grouping_id: Option<Attribute>) -> Self {
+        Groups { keys, parts, grouping_id }
     }
 
-    /// The key that `typed` is, as a column above the grouping.
+    /// The key or part of a key that `typed` is, as it stands above the grouping.
     pub fn key(&self, typed: &Typed) -> Option<Typed> {
-        let (_, attribute) = self.keys.iter().find(|(expr, _)| *expr == typed.expr)?;
-        Some(Typed::new(attribute.reference(), attribute.data_type.clone(), typed.name.clone()))
+        if let Some((_, attribute)) = self.keys.iter().find(|(expr, _)| *expr == typed.expr) {
+            return Some(Typed::new(attribute.reference(), attribute.data_type.clone(), typed.name.clone()));
+        }
+        let (_, part) = self.parts.iter().find(|(expr, _)| *expr == typed.expr)?;
+        Some(part.clone().named(typed.name.clone()))
     }
 
     /// `grouping_id()` as a column above the grouping; `None` when the expression is another.
