@@ -220,9 +220,8 @@ impl<'a> StatementParser<'a> {
             return Ok(ColumnDefinition { name, kind: ColumnKind::Computed(computed) });
         }
         let at = self.parser.peek_token();
-        let written = self.expect(Parser::parse_data_type)?.to_string();
-        let data_type =
-            types::parse_type(&written).map_err(|error| error.at_if_unplaced(self.text.place(sql::spot(at.span))))?;
+        let data_type = types::parse_type(&self.written_type())
+            .map_err(|error| error.at_if_unplaced(self.text.place(sql::spot(at.span))))?;
         let mut nullable = true;
         loop {
             if self.parser.parse_keywords(&[Keyword::NOT, Keyword::NULL]) {
@@ -234,6 +233,30 @@ impl<'a> StatementParser<'a> {
             }
         }
         Ok(ColumnDefinition { name, kind: ColumnKind::Stored { data_type, nullable } })
+    }
+
+    /// The text of a type, as far as it goes. (The parser of the crate has another notation for maps.)
+    fn written_type(&mut self) -> String {
+        let (mut written, mut depth) = (String::new(), 0);
+        loop {
+            let next = self.parser.peek_token().token;
+            let change = match &next {
+                Token::EOF => break,
+                Token::Comma if depth == 0 => break,
+                Token::Word(word) if depth == 0 && ends_type(word.keyword) => break,
+                Token::Lt | Token::LParen => 1,
+                Token::Gt | Token::RParen => -1,
+                Token::ShiftRight => -2,
+                _ => 0,
+            };
+            depth += change;
+            if depth < 0 {
+                break;
+            }
+            written += &format!("{next} ");
+            self.parser.next_token();
+        }
+        written
     }
 
     /// `WATERMARK FOR ts AS ts - INTERVAL '10 minutes'`, or `AS ts` for no delay.
@@ -366,6 +389,11 @@ impl From<Span> for SpanSpot {
     fn from(span: Span) -> Self {
         SpanSpot(sql::spot(span))
     }
+}
+
+/// True for a word that stands after a column's type.
+fn ends_type(word: Keyword) -> bool {
+    matches!(word, Keyword::NOT | Keyword::NULL | Keyword::COMMENT)
 }
 
 fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {

@@ -30,6 +30,27 @@ fn a_pipeline_of_four_statements() {
 }
 
 #[test]
+fn types_are_read_as_spark_writes_them() {
+    let statements = parsed(
+        "CREATE TABLE t (m MAP<STRING, ARRAY<INT>> NOT NULL COMMENT 'x', d DECIMAL(10,2),
+             s STRUCT<a: INT NOT NULL, b: ARRAY<MAP<STRING,INT>>>, i INTERVAL DAY TO SECOND)",
+    )
+    .unwrap();
+    let Statement::CreateTable(table) = &statements[0] else { panic!("{:?}", statements[0]) };
+    let columns = table.columns.iter().map(|column| match &column.kind {
+        ColumnKind::Stored { data_type, nullable } => (types::name(data_type), *nullable),
+        ColumnKind::Computed(_) => panic!("{}", column.name),
+    });
+    let expected = [
+        ("map<string,array<int>>", false),
+        ("decimal(10,2)", true),
+        ("struct<a:int,b:array<map<string,int>>>", true),
+        ("interval day to second", true),
+    ];
+    assert_eq!(columns.collect::<Vec<_>>(), expected.map(|(name, nullable)| (name.to_owned(), nullable)));
+}
+
+#[test]
 fn spark_s_using_and_options_are_read() {
     let statements =
         parsed("CREATE TABLE t (a INT) USING kafka OPTIONS (kafka.bootstrap.servers 'b:1', subscribe 'x')").unwrap();
