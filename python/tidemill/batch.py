@@ -45,12 +45,15 @@ class BatchOrigin:
         self.batch_id = batch_id
         self._writes: dict[str, int] = {}
 
-    def next_sink(self, path: str) -> str:
-        """The writer's name for the next write of this batch to `path`: a second one is another writer, so that it is
-        not taken for a repetition of the first. A function that writes in the same order each time is repeated
-        write by write."""
-        self._writes[path] = self._writes.get(path, 0) + 1
-        return self.sink if self._writes[path] == 1 else f"{self.sink}.{self._writes[path]}"
+    def next_writer(self, path: str) -> tuple[str, str, str]:
+        """Who makes the next write of this batch to `path`: query, sink, incarnation. A second write is another
+        writer's, so that it is not taken for a repetition of the first; a function that writes in the same order each
+        time is repeated write by write."""
+        number = self._writes[path] = self._writes.get(path, 0) + 1
+        if number == 1:
+            return self.query, self.sink, self.incarnation
+        # files are told apart by how the incarnation begins
+        return self.query, f"{self.sink}.{number}", f"{number}-{self.incarnation}"
 
 
 class BatchDataFrame(DataFrame):
@@ -58,20 +61,6 @@ class BatchDataFrame(DataFrame):
     of times. Hands its rows over as Arrow without copying them."""
 
     isStreaming = False
-
-    def persist(self, *args: Any) -> Self:
-        """Accepted as in Spark; the rows are in memory anyway."""
-        return self
-
-    cache = persist
-
-    def unpersist(self, blocking: bool = False) -> Self:
-        """Accepted as in Spark; the rows go when the function returns."""
-        return self
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The rows as an Arrow C stream."""
-        return rows_of(self).__arrow_c_stream__(requested_schema)
 
 
 def batch_frame(session: Any, rows: Any, batch_id: int, writer: tuple[str, str, str]) -> BatchDataFrame:
@@ -121,14 +110,14 @@ def show(frame: DataFrame, n: int = 20, truncate: bool | int = True, vertical: b
 
 def to_arrow(frame: DataFrame) -> pyarrow.Table:
     """All rows as a pyarrow Table, not copied. TIMESTAMP is ``timestamp[us, tz=UTC]``."""
-    pyarrow = _needed("pyarrow")
+    pyarrow = needed("pyarrow")
     return pyarrow.table(rows_of(frame))
 
 
 def to_pandas(frame: DataFrame) -> pandas.DataFrame:
     """All rows as a pandas frame. A TIMESTAMP is a naive ``datetime64`` in UTC, as `collect` gives it."""
-    _needed("pandas")
-    pyarrow = _needed("pyarrow")
+    needed("pandas")
+    pyarrow = needed("pyarrow")
     table = to_arrow(frame)
     for position, field in enumerate(table.schema):
         if pyarrow.types.is_timestamp(field.type) and field.type.tz is not None:
@@ -139,10 +128,15 @@ def to_pandas(frame: DataFrame) -> pandas.DataFrame:
 
 def to_polars(frame: DataFrame) -> polars.DataFrame:
     """All rows as a Polars frame; numbers are not copied."""
-    return _needed("polars").DataFrame(rows_of(frame))
+    return needed("polars").DataFrame(rows_of(frame))
 
 
-def _needed(name: str) -> Any:
+def needed(name: str) -> Any:
+    """The package `name`.
+
+    Raises:
+        AnalysisException: it is not installed.
+    """
     import importlib
 
     try:
@@ -298,16 +292,14 @@ class DataFrameWriter:
         origin = self._origin()
         if origin is None:
             return None
-        return [f"tidemill/{origin.query}/{origin.next_sink(path)}/{origin.incarnation}", origin.batch_id]
+        return ["tidemill/" + "/".join(origin.next_writer(path)), origin.batch_id]
 
     def _save_files(self, path: str) -> None:
         if self._partition_by:
             raise AnalysisException("partitionBy does not fit files yet\n  = help: it is there for delta")
         origin = self._origin()
-        if origin is None:
-            writer, epoch = ["batch", "write", str(uuid.uuid4())], 0
-        else:
-            writer, epoch = [origin.query, origin.next_sink(path), origin.incarnation], origin.batch_id
+        writer = origin.next_writer(path) if origin is not None else ("batch", "write", str(uuid.uuid4()))
+        epoch = origin.batch_id if origin is not None else 0
         options = {"format": self._format, **self._options}
         write = {"path": path, "mode": self._mode, "options": options, "writer": writer, "epoch": epoch}
         with translated():

@@ -385,6 +385,16 @@ class DataFrame:
         """Accepted as in Spark; the engine distributes rows by itself."""
         return self
 
+    def persist(self, *args: Any) -> DataFrame:
+        """Accepted as in Spark; rows that are there are in memory anyway."""
+        return self
+
+    cache = persist
+
+    def unpersist(self, blocking: bool = False) -> DataFrame:
+        """Accepted as in Spark; rows go when nobody has the frame any more."""
+        return self
+
     def createOrReplaceTempView(self, name: str) -> None:
         """Gives the frame a name that SQL of the session can use."""
         self._session._add_view(name, self)
@@ -500,7 +510,7 @@ class DataFrame:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """All rows as an Arrow C stream, so that other libraries take the frame as it is."""
-        return self.toArrow().__arrow_c_stream__(requested_schema)
+        return self._batch("__arrow_c_stream__()").rows_of(self).__arrow_c_stream__(requested_schema)
 
     def _batch(self, what: str, instead: str = "start it with writeStream, or use foreachBatch") -> Any:
         """The functions of frames that are computed at once."""

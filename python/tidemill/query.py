@@ -4,15 +4,13 @@ queries."""
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tidemill.errors import AnalysisException, StreamingQueryException, from_engine
-
-if TYPE_CHECKING:
-    from tidemill.session import Session
 
 POLL_SECONDS = 0.05
 """How often waits for any of several queries, and listeners, look."""
@@ -49,12 +47,10 @@ def _progress(text: str) -> StreamingQueryProgress:
 class StreamingQuery:
     """A query that has been started."""
 
-    def __init__(self, inner: Any, session: Session, name: str | None, called: Any, temporary: Any) -> None:
+    def __init__(self, inner: Any, name: str | None, called: Any = None, temporary: str | None = None) -> None:
         self._inner = inner
-        self._session = session
         self._name = name
         self._called = called
-        # a temporary checkpoint goes when nobody has the query any more
         self._temporary = temporary
 
     @property
@@ -123,6 +119,7 @@ class StreamingQuery:
         ended = self._inner.wait_ended(timeout)
         if ended:
             self._raise_failure()
+            self._clean()
         return ended if timeout is not None else None
 
     await_termination = awaitTermination
@@ -143,6 +140,7 @@ class StreamingQuery:
         self._inner.stop()
         if self._called is None or self._called.thread != threading.get_ident():
             self._inner.wait_ended(None)
+            self._clean()
 
     def exception(self) -> StreamingQueryException | None:
         """Why it failed; None when it has not."""
@@ -156,6 +154,12 @@ class StreamingQuery:
     def explain(self, extended: bool = False) -> None:
         """Prints the plan as data flows, and the guarantee end to end."""
         print(self._inner.explained)
+
+    def _clean(self) -> None:
+        """Removes a temporary checkpoint, unless the query has failed: what is in it may tell why."""
+        if self._temporary is not None and self._inner.exception() is None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
 
     def _raise_failure(self) -> None:
         failure = self.exception()
@@ -266,6 +270,15 @@ class StreamingQueryManager:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
+    def _stop_all(self, seconds: float) -> None:
+        """Stops every query; waits for each at most so long."""
+        with self._lock:
+            queries = list(self._queries)
+        for query in queries:
+            query._inner.stop()
+            if query._inner.wait_ended(seconds):
+                query._clean()
+
     def _newly_ended(self) -> Iterator[StreamingQuery]:
         with self._lock:
             queries = list(self._queries)
@@ -282,6 +295,7 @@ class StreamingQueryManager:
         with self._lock:
             ended = [known for known in self._queries if not known.isActive]
             for known in ended[: max(0, len(ended) - ENDED_MAX)]:
+                known._clean()
                 self._queries.remove(known)
             self._queries.append(query)
             listens = bool(self._listeners)

@@ -126,7 +126,7 @@ class DataStreamReader:
             case "socket":
                 raise AnalysisException("the source `socket` is not there: it cannot be read again after a failure")
             case "delta":
-                raise AnalysisException("Delta tables cannot be read yet, only written")
+                raise AnalysisException("a Delta table cannot be read as a stream yet; session.read reads it once")
             case "text":
                 return "files", {"format": "raw", **options}
             case known if known in FILE_FORMATS:
@@ -139,6 +139,35 @@ class DataFrameReader(DataStreamReader):
     """Reads a table once: ``session.read.json("countries.json", schema)``. Joined with a stream, it enriches it."""
 
     _static = True
+
+    def load(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        format: str | None = None,  # noqa: A002 - PySpark's name
+        schema: Any = None,
+        **options: Any,
+    ) -> DataFrame:
+        """As for streams; ``delta`` is read by the package deltalake, with its options ``versionAsOf`` and
+        ``storage.*`` (those of the object store)."""
+        if (format or self._format or "").lower() == "delta":
+            return self.options(**options)._delta(path)
+        return super().load(path, format, schema, **options)
+
+    def delta(self, path: str | os.PathLike[str]) -> DataFrame:
+        """A Delta table."""
+        return self._delta(path)
+
+    def _delta(self, path: str | os.PathLike[str] | None) -> DataFrame:
+        from tidemill.batch import needed
+
+        place = os.fspath(path) if path is not None else self._options.get("path", "")
+        given = {key.lower(): value for key, value in self._options.items()}
+        version = given.get("versionasof", given.get("version_as_of"))
+        storage = {key[8:]: value for key, value in self._options.items() if key.startswith("storage.")}
+        table = needed("deltalake").DeltaTable(
+            place, version=int(version) if version is not None else None, storage_options=storage or None
+        )
+        return self._session._from_arrow(plain_name(_last_part(place)), table.to_pyarrow_table())
 
 
 def columns_of(schema: Any) -> list[list[Any]]:

@@ -308,9 +308,8 @@ def _sql_literal(value: Any) -> str:
 
 
 def _stop_all(streams: StreamingQueryManager | None) -> None:
-    for query in streams.active if streams is not None else []:
-        query._inner.stop()
-        query._inner.wait_ended(STOP_SECONDS)
+    if streams is not None:
+        streams._stop_all(STOP_SECONDS)
 
 
 SparkSession = Session

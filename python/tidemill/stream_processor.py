@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import AnalysisException, IllegalArgumentException
@@ -159,6 +160,14 @@ class StreamProcessor:
         known = [megabytes_per_second(query.recentProgress) for query in self.queries]
         found = [rate for rate in known if rate is not None]
         return sum(found) if found else None
+
+    def get_storage_usage(self) -> float | None:
+        """What its topics take up on disk, in gigabytes (10^9 bytes); None for sources elsewhere."""
+        place = self._options.get("path")
+        if self._connector not in ("log", "files") or place is None:
+            return None
+        files = [file for topic in set(self._topics) for file in Path(str(place), topic).rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in files) / 1e9
 
     def stop(self) -> None:
         """Stops its queries."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tidemill.dataframe import DataFrame
 
 _CHECKPOINT = ("checkpointlocation", "checkpoint_location")
+_NEW_INCARNATION = ("newincarnation", "new_incarnation")
 _WITHOUT_CHECKPOINT = ("console", "memory", _tidemill.FOREACH_BATCH)
 """Sinks that get a temporary checkpoint when none is named, as in Spark."""
 
@@ -47,7 +49,7 @@ class DataStreamWriter:
 
     def format(self, source: str) -> Self:
         """Where the rows go: ``console``, ``memory``, ``delta``, ``kafka``, ``log``, or a format of files:
-        ``parquet``, ``json``."""
+        ``parquet`` (the default, as in Spark, when there is a path), ``json``."""
         self._format = source.lower()
         return self
 
@@ -62,8 +64,11 @@ class DataStreamWriter:
     output_mode = outputMode
 
     def option(self, key: str, value: Any) -> Self:
-        """One option of the sink, or ``checkpointLocation``: the directory that makes a restart go on where the query
-        stopped."""
+        """One option of the sink, or one of the query:
+
+        ``checkpointLocation``: the directory that makes a restart go on where the query stopped.
+        ``newIncarnation`` = ``append``: write to a sink that holds rows of this query from another checkpoint.
+        """
         self._options[key] = _text(value)
         return self
 
@@ -209,21 +214,29 @@ class DataStreamWriter:
         checkpoint, temporary = self._checkpoint(connector, sink_name)
         name = self._name or _recorded_name(checkpoint) or _default_name(checkpoint, temporary, tables)
         if connector == "memory":
-            sink_options["table"] = self._memory_table(temporary is not None)
+            sink_options["table"] = self._memory_table(temporary)
         sink = {"name": sink_name, "columns": [], "options": {"connector": connector, **sink_options}}
         insert = {"table": sink_name, "relation": relation, **({"mode": self._mode} if self._mode else {})}
         spec = {"name": name, "settings": session._settings(), "tables": [*tables, sink], "inserts": [insert]}
-        options = {"checkpoint": checkpoint, **({"trigger": self._trigger} if self._trigger else {})}
+        options = {"checkpoint": checkpoint, "accept_foreign": self._accepts_foreign()}
+        if self._trigger is not None:
+            options["trigger"] = self._trigger
         called = _Called(self._function, session) if self._function is not None else None
         if self._name is not None:
             session.streams._refuse_twice(self._name)
-        with translated():
-            inner = session._engine.start(json.dumps(spec), given, json.dumps(options), called)
-        return session.streams._add(StreamingQuery(inner, session, self._name, called, temporary))
+        try:
+            with translated():
+                inner = session._engine.start(json.dumps(spec), given, json.dumps(options), called)
+        except BaseException:
+            if temporary:
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            raise
+        return session.streams._add(StreamingQuery(inner, self._name, called, checkpoint if temporary else None))
 
     def _sink(self) -> tuple[str, dict[str, str]]:
         """The connector and its options, under names the engine has."""
-        options = {key: value for key, value in self._options.items() if key.lower() not in _CHECKPOINT}
+        own = (*_CHECKPOINT, *_NEW_INCARNATION)
+        options = {key: value for key, value in self._options.items() if key.lower() not in own}
         if self._function is not None:
             if self._format not in (None, "foreachbatch", "foreach_batch"):
                 raise AnalysisException(f"foreachBatch and the sink {self._format} exclude each other")
@@ -234,7 +247,7 @@ class DataStreamWriter:
             )
         match self._format:
             case None if "path" in options:
-                return self._with_partitions("delta", options)
+                return "files", {"format": "parquet", **options}
             case None:
                 raise AnalysisException('say where the rows go: .format("delta").start(path), .foreachBatch(func), ..')
             case "delta":
@@ -259,22 +272,27 @@ class DataStreamWriter:
         partitions = {"partition_by": ", ".join(self._partition_by)} if self._partition_by else {}
         return connector, {**partitions, **options}
 
-    def _checkpoint(self, connector: str, sink_name: str) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
-        """The directory of the checkpoint; a temporary one lives as long as its holder."""
+    def _checkpoint(self, connector: str, sink_name: str) -> tuple[str, bool]:
+        """The directory of the checkpoint, and whether it goes with the query."""
         given = next((value for key, value in self._options.items() if key.lower() in _CHECKPOINT), None)
         base = self._frame._session._checkpoint_base()
         if given is None and base is not None:
             given = f"{base.rstrip('/')}/{plain_name(self._name or sink_name)}"
         if given is not None:
-            return local_directory(given), None
+            return local_directory(given), False
         if connector in _WITHOUT_CHECKPOINT:
-            temporary = tempfile.TemporaryDirectory(prefix="tidemill-checkpoint-", ignore_cleanup_errors=True)
-            return temporary.name, temporary
+            return tempfile.mkdtemp(prefix="tidemill-checkpoint-"), True
         raise AnalysisException(
             f"the sink {connector} needs a checkpoint, so that a restart goes on where the query stopped\n"
             '  = help: .option("checkpointLocation", "a/directory"), or set spark.sql.streaming.checkpointLocation',
             "CHECKPOINT_LOCATION_REQUIRED",
         )
+
+    def _accepts_foreign(self) -> bool:
+        given = next((value for key, value in self._options.items() if key.lower() in _NEW_INCARNATION), None)
+        if given not in (None, "append"):
+            raise IllegalArgumentException(f"newIncarnation takes `append`, not `{given}`")
+        return given is not None
 
     def _memory_table(self, is_new: bool) -> str:
         """The engine's table behind the name; a query that starts anew begins with an empty one."""
@@ -330,7 +348,7 @@ def _recorded_name(checkpoint: str) -> str | None:
         return None
 
 
-def _default_name(checkpoint: str, temporary: object, tables: list[dict[str, Any]]) -> str:
-    if temporary is None:
+def _default_name(checkpoint: str, temporary: bool, tables: list[dict[str, Any]]) -> str:
+    if not temporary:
         return plain_name(os.path.basename(checkpoint.rstrip("/")))
     return "_".join(table["name"] for table in tables) or "query"

@@ -1,0 +1,263 @@
+"""Readers, writers, queries and their manager."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import deltalake
+import pytest
+from tidemill import functions as F
+from tidemill.errors import AnalysisException, IllegalArgumentException, StreamingQueryException, TidemillException
+from tidemill.query import StreamingQueryListener
+from tidemill.session import Session
+from tidemill.types import Row
+
+EVENTS = "id BIGINT, kind STRING"
+
+
+def write_lines(path, name: str, rows: list[dict]) -> None:
+    path.mkdir(exist_ok=True)
+    (path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A directory with four events in two files."""
+    write_lines(tmp_path / "in", "1.json", [{"id": 1, "kind": "a"}, {"id": 2, "kind": "b"}])
+    write_lines(tmp_path / "in", "2.json", [{"id": 3, "kind": "a"}, {"id": 4, "kind": "a"}])
+    return tmp_path / "in"
+
+
+def test_the_memory_sink_is_a_table(spark, lines):
+    counts = spark.readStream.schema(EVENTS).json(str(lines)).groupBy("kind").count()
+    query = counts.writeStream.format("memory").queryName("counts").outputMode("complete").start()
+    query.processAllAvailable()
+    assert spark.table("counts").orderBy("kind").collect() == [Row(kind="a", count=3), Row(kind="b", count=1)]
+    write_lines(lines, "3.json", [{"id": 5, "kind": "b"}])
+    query.processAllAvailable()
+    assert spark.sql("SELECT count FROM counts WHERE kind = 'b'").first()["count"] == 2
+    with pytest.raises(AnalysisException, match="is running"):
+        counts.writeStream.format("memory").queryName("counts").outputMode("complete").start()
+    query.stop()
+    again = counts.writeStream.format("memory").queryName("counts").outputMode("complete").start()
+    again.processAllAvailable()
+    assert spark.table("counts").count() == 2
+
+
+def test_the_console_prints_where_python_prints(spark, lines, capsys):
+    frame = spark.readStream.schema(EVENTS).json(str(lines))
+    assert frame.writeStream.format("console").trigger(once=True).start().awaitTermination(30)
+    out = capsys.readouterr().out
+    assert "Batch: 0" in out and "|  4|   a|" in out
+
+
+def test_files_and_delta_as_sinks(spark, lines, tmp_path):
+    frame = spark.readStream.schema(EVENTS).option("maxFilesPerTrigger", 1).json(str(lines))
+    for sink in ("parquet", "json"):
+        query = frame.writeStream.format(sink).option("checkpointLocation", tmp_path / "ck" / sink)
+        assert query.trigger(availableNow=True).start(tmp_path / sink).awaitTermination(30)
+        assert getattr(spark.read.schema(EVENTS), sink)(str(tmp_path / sink)).count() == 4
+    delta = (
+        frame.writeStream.format("delta").partitionBy("kind").option("checkpointLocation", tmp_path / "ck" / "delta")
+    )
+    query = delta.trigger(availableNow=True).start(tmp_path / "delta")
+    assert query.awaitTermination(30)
+    assert [progress.batchId for progress in query.recentProgress] == [0, 1]
+    table = deltalake.DeltaTable(str(tmp_path / "delta"))
+    assert table.to_pyarrow_table().num_rows == 4 and table.metadata().partition_columns == ["kind"]
+    assert spark.read.format("delta").load(tmp_path / "delta").filter("id > 1").count() == 3
+    assert spark.read.option("versionAsOf", 1).delta(tmp_path / "delta").count() == 2
+
+
+def test_a_stream_is_enriched_by_a_table(spark, lines, tmp_path):
+    write_lines(tmp_path / "kinds", "kinds.json", [{"kind": "a", "name": "first"}])
+    kinds = spark.read.schema("kind STRING, name STRING").json(str(tmp_path / "kinds"))
+    held = spark.createDataFrame([("b", "second")], "kind STRING, name STRING")
+    stream = spark.readStream.schema(EVENTS).json(str(lines))
+    named = stream.join(kinds.unionByName(held), "kind").select("id", "name")
+    assert named.isStreaming and named.columns == ["id", "name"]
+    query = named.writeStream.format("memory").queryName("named").trigger(availableNow=True).start()
+    assert query.awaitTermination(30)
+    assert sorted(spark.table("named").collect()) == [(1, "first"), (2, "second"), (3, "first"), (4, "first")]
+
+
+def test_sql_over_streams_and_views(spark, lines):
+    spark.readStream.schema(EVENTS).json(str(lines)).createOrReplaceTempView("events")
+    frame = spark.sql("SELECT kind, count(*) AS n FROM events WHERE id > {least} GROUP BY kind", least=1)
+    assert frame.isStreaming
+    query = frame.writeStream.format("memory").queryName("n").outputMode("complete").trigger(availableNow=True).start()
+    assert query.awaitTermination(30)
+    assert sorted(spark.table("n").collect()) == [("a", 2), ("b", 1)]
+    with pytest.raises(AnalysisException) as raised:
+        spark.table("nothing")
+    assert raised.value.getCondition() == "TABLE_OR_VIEW_NOT_FOUND"
+
+
+def test_progress_has_spark_s_names(spark, lines):
+    query = spark.readStream.schema(EVENTS).json(str(lines)).groupBy("kind").count().writeStream
+    query = query.outputMode("update").queryName("p").foreachBatch(lambda batch, batch_id: None).start()
+    query.processAllAvailable()
+    progress = query.lastProgress
+    assert (progress.numInputRows, progress["name"], progress.batchId) == (4, "p", 0)
+    assert progress.stateOperators[0].numRowsTotal == 2
+    assert progress.id == query.id and progress.runId == query.runId
+    assert json.loads(progress.json) == progress
+    assert query.status["message"] == "Waiting for data to arrive"
+    assert spark.streams.active == [query] and spark.streams.get(query.id) is query
+    assert not query.awaitTermination(0.01)
+    query.stop()
+    assert not query.isActive and query.exception() is None and query.status["message"] == "Stopped"
+    assert spark.streams.awaitAnyTermination(1)
+
+
+def test_a_checkpoint_goes_on_and_belongs_to_one_query(spark, lines, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    seen = []
+
+    def start(session: Session, frame):
+        write = frame.writeStream.option("checkpointLocation", str(checkpoint)).trigger(availableNow=True)
+        return write.foreachBatch(lambda batch, batch_id: seen.append((batch_id, batch.count()))).start()
+
+    def read(session: Session):
+        return session.readStream.schema(EVENTS).json(str(lines))
+
+    first = start(spark, read(spark))
+    assert first.awaitTermination(30)
+    write_lines(lines, "3.json", [{"id": 5, "kind": "b"}])
+    # reading before does not change the names the checkpoint knows
+    read(spark), read(spark)
+    second = start(spark, read(spark))
+    assert second.awaitTermination(30)
+    assert seen == [(0, 4), (1, 1)]
+    assert (second.id, second.runId) != (first.id, first.runId) and second.id == first.id
+    other = spark.readStream.schema(EVENTS).json(str(tmp_path / "elsewhere"))
+    with pytest.raises(AnalysisException, match="does not fit this pipeline"):
+        start(spark, other)
+
+
+def test_two_queries_cannot_share_a_checkpoint(spark, lines, tmp_path):
+    write = spark.readStream.schema(EVENTS).json(str(lines)).writeStream.option("checkpointLocation", tmp_path / "ck")
+    write.foreachBatch(lambda batch, batch_id: None).start()
+    with pytest.raises(TidemillException, match="checkpoint"):
+        write.start()
+
+
+def test_a_query_can_be_stopped_from_its_own_function(spark, lines):
+    stopped = threading.Event()
+
+    def stop(batch, batch_id):
+        spark.streams.active[0].stop()
+        stopped.set()
+
+    query = spark.readStream.schema(EVENTS).json(str(lines)).writeStream.foreachBatch(stop).start()
+    assert stopped.wait(30) and query.awaitTermination(30)
+
+
+def test_an_expression_that_fails_ends_the_query(spark, lines):
+    frame = spark.readStream.schema(EVENTS).json(str(lines)).select((F.lit(1) / (F.col("id") - 3)).alias("q"))
+    query = frame.writeStream.foreachBatch(lambda batch, batch_id: None).start()
+    with pytest.raises(StreamingQueryException) as raised:
+        query.processAllAvailable()
+    assert raised.value.getCondition() == "DIVIDE_BY_ZERO"
+    with pytest.raises(StreamingQueryException):
+        query.awaitTermination()
+    with pytest.raises(StreamingQueryException):
+        spark.streams.awaitAnyTermination(10)
+    spark.streams.resetTerminated()
+    assert spark.streams.awaitAnyTermination(0.01) is False
+
+
+def test_bad_records_are_kept_in_the_checkpoint(spark, tmp_path):
+    path = tmp_path / "in"
+    path.mkdir()
+    (path / "1.json").write_text('{"id": 1}\nnot json\n', encoding="utf-8")
+    query = spark.readStream.schema(EVENTS).json(str(path)).writeStream.option("checkpointLocation", tmp_path / "ck")
+    query = query.foreachBatch(lambda batch, batch_id: None).trigger(availableNow=True).start()
+    assert query.awaitTermination(30) and query.lastProgress.deadLetters == 1
+    letters = spark.read.parquet(str(tmp_path / "ck" / "dead_letters"), "reason STRING, value BINARY").collect()
+    assert bytes(letters[0].value) == b"not json"
+
+
+def test_listeners_hear_of_queries(spark, lines):
+    heard = []
+
+    class Listener(StreamingQueryListener):
+        def onQueryStarted(self, event):
+            heard.append(("started", event.name))
+
+        def onQueryProgress(self, event):
+            heard.append(("progress", event.progress.batchId))
+
+        def onQueryTerminated(self, event):
+            heard.append(("terminated", event.exception))
+
+    spark.streams.addListener(Listener())
+    query = spark.readStream.schema(EVENTS).json(str(lines)).writeStream.queryName("heard")
+    query = query.foreachBatch(lambda batch, batch_id: None).trigger(availableNow=True).start()
+    query.awaitTermination(30)
+    until = time.monotonic() + 10
+    while ("terminated", None) not in heard and time.monotonic() < until:
+        time.sleep(0.01)
+    assert heard == [("started", "heard"), ("progress", 0), ("terminated", None)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda write: write.trigger(continuous="1 second"), "continuous"),
+        (lambda write: write.trigger(), "one of processingTime"),
+        (lambda write: write.foreach(print), "foreachBatch"),
+        (lambda write: write.toTable("t"), "catalog"),
+        (lambda write: write.format("delta").start("out"), "needs a checkpoint"),
+        (lambda write: write.start(), "say where the rows go"),
+        (lambda write: write.format("memory").start(), "queryName"),
+        (lambda write: write.format("nosuch").option("checkpointLocation", "ck").start(), "no sink called 'nosuch'"),
+        (
+            lambda write: (
+                write.format("console").option("checkpointLocation", "abfss://c@s.dfs.core.windows.net").start()
+            ),
+            "object stores",
+        ),
+        (lambda write: write.format("console").outputMode("complete").start(), "output mode complete"),
+        (lambda write: write.format("console").outputMode("sometimes").start(), "no output mode 'sometimes'"),
+        (lambda write: write.format("console").option("numRowz", 1).start(), "did you mean 'num_rows'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(spark, lines, change, words):
+    write = spark.readStream.schema(EVENTS).json(str(lines)).writeStream
+    with pytest.raises((AnalysisException, IllegalArgumentException), match=words):
+        change(write)
+
+
+@pytest.mark.parametrize("source", ["rate", "socket", "delta"])
+def test_sources_that_are_not_there(spark, source):
+    with pytest.raises(AnalysisException, match=r"not there|cannot be read"):
+        spark.readStream.format(source).load()
+
+
+def test_the_builder_gives_the_active_session():
+    session = Session.builder.appName("a").config("spark.sql.shuffle.partitions", 2).getOrCreate()
+    try:
+        assert Session.builder.config(map={"parallelism": 1}).getOrCreate() is session
+        assert Session.getActiveSession() is session and session.conf.get("parallelism") == "1"
+        assert session.range(3).agg(F.sum("id").alias("s")).first().s == 3
+    finally:
+        session.stop()
+    assert Session.getActiveSession() is None
+
+
+def test_a_program_that_ends_with_a_running_query_ends_quietly(tmp_path, lines):
+    import subprocess
+    import sys
+
+    code = f"""
+from tidemill import Session
+spark = Session.builder.getOrCreate()
+frame = spark.readStream.schema({EVENTS!r}).json({str(lines)!r})
+query = frame.writeStream.foreachBatch(lambda batch, batch_id: print(batch.count())).start()
+query.processAllAvailable()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "4\n", "")
