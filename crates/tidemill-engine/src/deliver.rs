@@ -1,6 +1,7 @@
 //! Drives the sinks: every sink gets an epoch's rows once, together with the epoch's number.
 
 use crate::pipeline::query::SinkTable;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct Delivered {
     pub connector: &'static str,
     /// Rows written.
     pub rows: u64,
+    /// Size of the rows as Arrow arrays, in bytes.
+    pub bytes: u64,
     /// Time of the commit.
     pub took: Duration,
 }
@@ -84,8 +87,13 @@ impl Delivery {
         clock: &dyn Clock,
     ) -> Result<Delivered> {
         let count: u64 = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-        let mut delivered =
-            Delivered { table: self.table.clone(), connector: self.connector, rows: count, took: Duration::ZERO };
+        let mut delivered = Delivered {
+            table: self.table.clone(),
+            connector: self.connector,
+            rows: count,
+            bytes: rows.iter().map(logical_bytes).sum(),
+            took: Duration::ZERO,
+        };
         let speaks = count > 0 || self.every_epoch || (self.mode == OutputMode::Complete && has_data);
         if !speaks {
             return Ok(delivered);
@@ -105,4 +113,10 @@ impl Delivery {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &options)?)
     }
+}
+
+/// What the rows of a batch take, not the buffers they may share with others.
+fn logical_bytes(batch: &RecordBatch) -> u64 {
+    let size = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default() as u64;
+    batch.columns().iter().map(size).sum()
 }

@@ -1,10 +1,12 @@
 //! What an epoch has done, as Spark reports it: the fields and names of `StreamingQueryProgress`,
 //! and a few more (several sinks, dead letters, latency).
 
+use crate::pipeline::settings::Trigger;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A progress report.
 #[derive(Debug, Clone, Serialize)]
@@ -40,7 +42,7 @@ pub struct Progress {
     pub sources: Vec<SourceProgress>,
     /// The first sink.
     pub sink: SinkProgress,
-    /// Every sink.
+    /// Every sink, in the order of the pipeline; that of the dead letters is not among them.
     pub sinks: Vec<SinkProgress>,
     /// Bad records.
     pub dead_letters: u64,
@@ -164,6 +166,51 @@ pub struct Latency {
     pub max: f64,
 }
 
+/// A table of a query, by its name and connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableName {
+    /// The table.
+    pub table: String,
+    /// What its connector calls itself.
+    pub connector: &'static str,
+}
+
+/// What a listener hears when a query has been opened and its loop starts.
+#[derive(Debug, Clone)]
+pub struct QueryStarted {
+    /// Identity of the checkpoint.
+    pub id: String,
+    /// Identity of this run.
+    pub run_id: String,
+    /// Name of the query.
+    pub name: String,
+    /// Source tables that stream.
+    pub sources: Vec<TableName>,
+    /// Sink tables, in the order of the pipeline.
+    pub sinks: Vec<TableName>,
+    /// Where bad records go; `None` when the first one stops the query.
+    pub dead_letters: Option<TableName>,
+    /// When epochs start.
+    pub trigger: Trigger,
+    /// Least time between two epochs that the sinks ask for when the trigger is as soon as possible.
+    pub pace: Duration,
+}
+
+/// What one sink did in an epoch.
+#[derive(Debug, Clone)]
+pub struct SinkReport {
+    /// The table and its connector.
+    pub name: TableName,
+    /// Rows written.
+    pub rows: u64,
+    /// Size of the rows as Arrow arrays, before the sink's own format and compression, in bytes.
+    pub bytes: u64,
+    /// Time of the commit; zero when it had nothing to write.
+    pub took: Duration,
+    /// True for the table of the dead letters.
+    pub dead_letters: bool,
+}
+
 /// What a listener hears of an epoch.
 #[derive(Debug, Clone)]
 pub struct EpochReport {
@@ -177,14 +224,19 @@ pub struct EpochReport {
     pub next_watermark: Option<i64>,
     /// Positions not yet read, by source table and split; absent where it is not known.
     pub lag: Vec<(String, String, u64)>,
-    /// Rows read, by source table and split kind.
+    /// Rows and bytes read, by source table.
     pub source_rows: Vec<(String, u64, u64)>,
+    /// What each sink did, in the order of the pipeline; that of the dead letters, if there is one, last.
+    pub sinks: Vec<SinkReport>,
     /// Bytes of the journal written by the epoch.
     pub journal_bytes: u64,
 }
 
 /// Hears of epochs and of the end. Called from the loop: must return at once.
 pub trait Listener: Send + Sync {
+    /// A query has been opened; what it is to do follows.
+    fn on_start(&self, _query: &QueryStarted) {}
+
     /// An epoch begins: there is something to do, and until [`Listener::on_epoch`] it is not done.
     fn on_begin(&self, _query: &str) {}
 

@@ -6,8 +6,8 @@ use crate::deliver::Delivered;
 use crate::ingest::{Ingest, Read};
 use crate::operator::watermark::EventTimes;
 use crate::progress::{
-    Durations, EpochReport, EventTime, Listener, Progress, SinkProgress, SourceProgress, StateOperator, iso,
-    percentiles, raw,
+    Durations, EpochReport, EventTime, Latency, Listener, Progress, QueryStarted, SinkProgress, SinkReport,
+    SourceProgress, StateOperator, TableName, iso, percentiles, raw,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ const RECENT: usize = 100;
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
     started: Duration,
+    planned: Duration,
     logged: Duration,
     read: Duration,
     computed: Duration,
@@ -30,11 +31,12 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The epoch starts.
+    /// The sources are about to be asked what is new.
     pub fn start(clock: &dyn Clock) -> Self {
         let now = clock.elapsed();
         Measured {
             started: now,
+            planned: now,
             logged: now,
             read: now,
             computed: now,
@@ -42,6 +44,11 @@ impl Measured {
             committed: now,
             journal_bytes: 0,
         }
+    }
+
+    /// It is known what to read.
+    pub fn planned(&mut self, clock: &dyn Clock) {
+        self.planned = clock.elapsed();
     }
 
     /// The plan is durable.
@@ -105,8 +112,10 @@ pub struct Done<'a> {
     pub sources: &'a [Ingest],
     /// Operators with state, in the order of the plan.
     pub operators: Vec<&'a OperatorReport>,
-    /// What went to each sink.
+    /// What went to each sink; that of the dead letters, if there is one, comes after the outputs'.
     pub delivered: &'a [Delivered],
+    /// Outputs of the query.
+    pub outputs: usize,
     /// Event times of the rows.
     pub event_times: Option<EventTimes>,
     /// The watermark it used and the next one's, in milliseconds.
@@ -157,6 +166,11 @@ impl Reporter {
         Reporter { id, run_id, name, connectors, recent, listeners, last_start: None }
     }
 
+    /// The loop starts.
+    pub fn start(&self, started: &QueryStarted) {
+        self.listeners.iter().for_each(|listener| listener.on_start(started));
+    }
+
     /// An epoch begins.
     pub fn begin(&self) {
         self.listeners.iter().for_each(|listener| listener.on_begin(&self.name));
@@ -171,27 +185,29 @@ impl Reporter {
     pub fn epoch(&mut self, done: &Done<'_>) {
         let since_last = self.last_start.map(|last| done.measured.started.saturating_sub(last).as_secs_f64());
         self.last_start = Some(done.measured.started);
-        let progress = self.progress(done, since_last);
+        let latencies = done.latencies();
+        let progress = self.progress(done, since_last, percentiles(&latencies));
         let report = EpochReport {
             progress: progress.clone(),
-            latencies: done.latencies(),
+            latencies,
             watermark: done.watermark.map(|(used, _)| used),
             next_watermark: done.watermark.map(|(_, next)| next),
             lag: done.sources.iter().flat_map(lag).collect(),
             source_rows: done.reads.iter().map(|(table, read)| (table.clone(), read.row_count(), read.bytes)).collect(),
+            sinks: done.delivered.iter().enumerate().map(|(at, sink)| sink_report(sink, at >= done.outputs)).collect(),
             journal_bytes: done.measured.journal_bytes,
         };
         self.recent.push(progress);
         self.listeners.iter().for_each(|listener| listener.on_epoch(&report));
     }
 
-    fn progress(&self, done: &Done<'_>, since_last: Option<f64>) -> Progress {
+    fn progress(&self, done: &Done<'_>, since_last: Option<f64>, latency: Option<Latency>) -> Progress {
         let whole = done.measured.committed.saturating_sub(done.measured.started).as_secs_f64();
         let per_second = |rows: u64, seconds: Option<f64>| seconds.map_or(0.0, |seconds| rows as f64 / seconds);
         let rates = |rows: u64| (per_second(rows, since_last), per_second(rows, Some(whole)));
         let read_rows: u64 = done.reads.iter().map(|(_, read)| read.row_count()).sum();
         let (input_rate, processed_rate) = rates(read_rows);
-        let sinks: Vec<SinkProgress> = done.delivered.iter().map(sink_progress).collect();
+        let sinks: Vec<SinkProgress> = done.delivered.iter().take(done.outputs).map(sink_progress).collect();
         let nothing = || SinkProgress { description: String::new(), num_output_rows: 0, commit_ms: 0.0 };
         Progress {
             id: self.id.clone(),
@@ -220,7 +236,7 @@ impl Reporter {
             sink: sinks.first().cloned().unwrap_or_else(nothing),
             sinks,
             dead_letters: done.letters,
-            latency_ms: percentiles(&done.latencies()),
+            latency_ms: latency,
         }
     }
 
@@ -272,10 +288,10 @@ fn lag(source: &Ingest) -> Vec<(String, String, u64)> {
 fn durations(measured: &Measured) -> Durations {
     let between = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1000.0;
     Durations {
-        latest_offset: 0.0,
+        latest_offset: between(measured.started, measured.planned),
         get_batch: between(measured.logged, measured.read),
         execute: between(measured.read, measured.computed),
-        wal_commit: between(measured.started, measured.logged),
+        wal_commit: between(measured.planned, measured.logged),
         add_batch: between(measured.computed, measured.delivered),
         commit_offsets: between(measured.delivered, measured.committed),
         trigger_execution: between(measured.started, measured.committed),
@@ -291,6 +307,16 @@ fn state_operator(operator: &OperatorReport) -> StateOperator {
         num_rows_removed: operator.removed,
         num_rows_dropped_by_watermark: operator.late,
         memory_used_bytes: operator.state.bytes,
+    }
+}
+
+fn sink_report(delivered: &Delivered, dead_letters: bool) -> SinkReport {
+    SinkReport {
+        name: TableName { table: delivered.table.clone(), connector: delivered.connector },
+        rows: delivered.rows,
+        bytes: delivered.bytes,
+        took: delivered.took,
+        dead_letters,
     }
 }
 

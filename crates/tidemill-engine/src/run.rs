@@ -53,8 +53,7 @@ impl Running {
     /// # Errors
     /// What made it fail. What was committed stays.
     pub async fn run(mut self) -> Result<()> {
-        while let Some(plan) = self.next_plan().await? {
-            let mut measured = Measured::start(&*self.clock);
+        while let Some((plan, mut measured)) = self.next_plan().await? {
             self.reporter.begin();
             self.log(&plan, &mut measured)?;
             let reads = self.read(&plan, &mut measured).await?;
@@ -69,9 +68,9 @@ impl Running {
 
     /// The next epoch: one that the log holds, new rows, or a watermark that has moved. Waits for one;
     /// `None` when there will be none.
-    async fn next_plan(&mut self) -> Result<Option<PlanRecord>> {
+    async fn next_plan(&mut self) -> Result<Option<(PlanRecord, Measured)>> {
         if let Some(recorded) = self.resumed.recorded.pop_front() {
-            return Ok(Some(recorded));
+            return Ok(Some((recorded, Measured::start(&*self.clock))));
         }
         loop {
             if self.signals.stop_asked() {
@@ -87,10 +86,12 @@ impl Running {
                     continue;
                 }
             }
+            let mut measured = Measured::start(&*self.clock);
             let ranges = self.new_ranges().await?;
             let has_data = ranges.values().any(|ranges| !ranges.is_empty());
             if has_data || self.no_data_due() {
-                return Ok(Some(self.plan(ranges, has_data)));
+                measured.planned(&*self.clock);
+                return Ok(Some((self.plan(ranges, has_data), measured)));
             }
             self.settle().await?;
             if self.turns.nothing_new(&*self.clock) {
@@ -286,7 +287,7 @@ impl Running {
     }
 
     fn snapshot_if_due(&mut self, plan: &PlanRecord) -> Result<()> {
-        let due = self.resumed.journal.bytes() >= self.session.settings.snapshot_bytes();
+        let due = self.resumed.journal.bytes_since_snapshot() >= self.session.settings.snapshot_bytes();
         if !due || self.is_committed(plan.epoch) || !self.resumed.recorded.is_empty() {
             return Ok(());
         }
@@ -330,6 +331,7 @@ impl Running {
             sources: &self.sources,
             operators: computed.parts.iter().flat_map(|part| &part.operators).collect(),
             delivered: &delivered,
+            outputs: self.flow.outputs,
             event_times: computed.event_times.first().copied().flatten(),
             watermark: part.zip(plan.watermarks.first()).map(|(part, used)| (used.current, part.watermark.millis())),
             letters: computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64),

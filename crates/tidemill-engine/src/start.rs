@@ -9,12 +9,12 @@ use crate::ingest::{Ingest, read_all};
 use crate::pipeline::plan::{Attribute, inner_schema, outer_schema};
 use crate::pipeline::query::{Query, SinkTable};
 use crate::pipeline::settings::Trigger;
-use crate::progress::{Listener, Progress};
+use crate::progress::{Listener, Progress, QueryStarted, TableName};
 use crate::recover::{Checkpoint, metadata};
 use crate::report::{Recent, Reporter};
 use crate::run::Running;
 use crate::turn::Turns;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -182,6 +182,7 @@ pub async fn start(query: Query, options: StartOptions) -> Result<QueryHandle> {
         error: error.clone(),
     };
     let (name, listeners) = (query.name.clone(), options.listeners.clone());
+    running.reporter.start(&started(&query, &options, &running));
     tokio::spawn(async move {
         let outcome = match tokio::spawn(running.run()).await {
             Ok(outcome) => outcome,
@@ -193,6 +194,26 @@ pub async fn start(query: Query, options: StartOptions) -> Result<QueryHandle> {
         ended_sender.send_replace(true);
     });
     Ok(handle)
+}
+
+fn started(query: &Query, options: &StartOptions, running: &Running) -> QueryStarted {
+    let sinks = running.sinks.iter().map(|sink| TableName { table: sink.table.clone(), connector: sink.connector });
+    let mut sinks: Vec<TableName> = sinks.collect();
+    let dead_letters = (sinks.len() > query.outputs.len()).then(|| sinks.pop()).flatten();
+    let sources = query.sources.iter();
+    let sources = sources
+        .map(|source| TableName { table: source.name.clone(), connector: source.connector.describe().name })
+        .collect();
+    QueryStarted {
+        id: running.reporter.id.clone(),
+        run_id: running.reporter.run_id.clone(),
+        name: query.name.clone(),
+        sources,
+        sinks,
+        dead_letters,
+        trigger: options.trigger,
+        pace: running.turns.pace(),
+    }
 }
 
 type Opened = (Running, String, Arc<Recent>, Arc<Signals>);
@@ -210,10 +231,12 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
     let mut sinks = Vec::with_capacity(query.outputs.len() + 1);
     for output in &query.outputs {
         let schema = outer_schema(&output.plan.attributes);
-        sinks.push(Delivery::open(&output.sink, schema, output.mode, writer(&output.sink.name)).await?);
+        let opened = Delivery::open(&output.sink, schema, output.mode, writer(&output.sink.name)).await;
+        sinks.push(opened.map_err(|error| query.placed(&output.sink.name, error))?);
     }
     if let Some(letters) = query.dead_letter.as_ref().or(options.dead_letter.as_ref()) {
-        sinks.push(Delivery::open(letters, dead_letter::schema(), OutputMode::Append, writer(&letters.name)).await?);
+        let opened = Delivery::open(letters, dead_letter::schema(), OutputMode::Append, writer(&letters.name)).await;
+        sinks.push(opened.map_err(|error| query.placed(&letters.name, error))?);
     }
     let mut resumed = checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign).await?;
     let mut ingests = Vec::with_capacity(query.sources.len());
@@ -221,7 +244,8 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         let columns = flow.sources.iter().find(|columns| columns.table == source.name);
         let columns = columns.ok_or_else(|| Error::bug(format!("nothing reads the table {}", source.name)))?;
         let offsets = resumed.offsets.remove(&source.name).unwrap_or_else(Offsets::default);
-        ingests.push(Ingest::open(source, columns, offsets).await?);
+        let opened = Ingest::open(source, columns, offsets).await;
+        ingests.push(opened.map_err(|error| query.placed(&source.name, error))?);
     }
     let pace = query.outputs.iter().map(|output| output.sink.connector.commit_interval(&output.sink.options)).max();
     let connectors = query.sources.iter().map(|source| (source.name.clone(), source.connector.describe().name));
@@ -258,14 +282,15 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
 pub async fn build(query: &Query) -> Result<Dataflow> {
     let mut tables: BTreeMap<&str, RecordBatch> = BTreeMap::new();
     for table in &query.tables {
-        tables.insert(&table.name, read_all(table).await?);
+        let read = read_all(table).await.map_err(|error| query.placed(&table.name, error))?;
+        tables.insert(&table.name, read);
     }
     let rows_of = |name: &str, columns: &[usize], attributes: &[Attribute]| {
         let rows = tables.get(name).ok_or_else(|| Error::bug(format!("the table {name} was not read")))?;
-        Ok(RecordBatch::try_new(
-            inner_schema(attributes),
-            columns.iter().map(|column| rows.column(*column).clone()).collect(),
-        )?)
+        // a plan that only counts rows reads no column
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let columns = columns.iter().map(|column| rows.column(*column).clone()).collect();
+        Ok(RecordBatch::try_new_with_options(inner_schema(attributes), columns, &options)?)
     };
     let roots: Vec<_> = query.outputs.iter().map(|output| (output.plan.clone(), output.mode)).collect();
     let options = LowerOptions {

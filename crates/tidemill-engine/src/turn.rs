@@ -36,6 +36,11 @@ impl Turns {
         Turns { trigger, pace, bounds: BTreeMap::new(), epochs: 0, last_start: None, next_tick: None }
     }
 
+    /// The sinks' pace.
+    pub fn pace(&self) -> Duration {
+        self.pace
+    }
+
     /// Whether an epoch may start now. `hurried` when somebody waits for everything that is there.
     pub fn now(&mut self, clock: &dyn Clock, hurried: bool) -> Turn {
         match self.trigger {
@@ -51,6 +56,7 @@ impl Turns {
                     }
                 }
             }
+            Trigger::ProcessingTime(Duration::ZERO) => Turn::Go,
             // to wait for the next multiple while somebody waits for us would be to spin
             Trigger::ProcessingTime(_) if hurried => Turn::Go,
             Trigger::ProcessingTime(interval) => self.tick(clock, interval),
@@ -134,6 +140,8 @@ mod tests {
         assert_eq!(turns.now(&clock, false), Turn::Go);
         assert_eq!(turns.now(&clock, false), Turn::Wait(Duration::from_secs(1)));
         assert_eq!(turns.now(&clock, true), Turn::Go);
+        let mut turns = Turns::new(Trigger::ProcessingTime(Duration::ZERO), Duration::from_secs(1));
+        assert_eq!([turns.now(&clock, false), turns.now(&clock, false)], [Turn::Go, Turn::Go], "or a user overrules it");
     }
 
     #[test]
