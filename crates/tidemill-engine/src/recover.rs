@@ -158,8 +158,18 @@ impl Checkpoint {
             committed,
             offsets: self.offsets(start.as_ref(), next),
             used_watermarks,
-            journal: Journal::start(&self.directory.join("journal"), self.last_segment)?,
+            journal: Journal::start(
+                &self.directory.join("journal"),
+                self.last_segment,
+                self.bytes_since(newest.as_ref()),
+            )?,
         })
+    }
+
+    /// Bytes of the changes after a snapshot.
+    fn bytes_since(&self, snapshot: Option<&Snapshot>) -> u64 {
+        let first = snapshot.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch.next());
+        self.changes.range(first..).flat_map(|(_, changes)| changes).map(|(_, rows)| rows.len() as u64).sum()
     }
 
     fn sinks_written(&self, snapshot: Option<&Snapshot>) -> BTreeMap<String, Epoch> {

@@ -30,19 +30,22 @@ pub struct Journal {
     number: u64,
     file: File,
     buffer: Vec<u8>,
-    written: u64,
+    /// Bytes since the last snapshot, in this segment and those before it.
+    since_snapshot: u64,
 }
 
 impl Journal {
-    /// Starts the segment after `last` in `directory`.
+    /// Starts the segment after `last` in `directory`. `since_snapshot` is how much was written since
+    /// the last snapshot, so that a query that starts often makes snapshots as one that runs on does.
     ///
     /// # Errors
     /// Another process has started it ([`Kind::Fenced`]), or it cannot be written.
-    pub fn start(directory: &Path, last: Option<u64>) -> Result<Self> {
+    pub fn start(directory: &Path, last: Option<u64>, since_snapshot: u64) -> Result<Self> {
         durable::create_directory(directory)?;
         let number = last.map_or(0, |last| last + 1);
         let file = create_segment(directory, number)?;
-        Ok(Journal { directory: directory.to_owned(), number, file, buffer: vec![], written: 0 })
+        remove_empty(directory, number)?;
+        Ok(Journal { directory: directory.to_owned(), number, file, buffer: vec![], since_snapshot })
     }
 
     /// Adds a record to what the next [`Journal::flush`] writes.
@@ -96,17 +99,17 @@ impl Journal {
                     "free space on the disk or mend it, then start the query again: nothing that was committed is lost",
                 )
         })?;
-        self.written += self.buffer.len() as u64;
+        self.since_snapshot += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
 
-    /// Bytes written since the segment was started.
-    pub fn bytes(&self) -> u64 {
-        self.written
+    /// Bytes written since the last snapshot: what a start replays.
+    pub fn bytes_since_snapshot(&self) -> u64 {
+        self.since_snapshot
     }
 
-    /// Starts a new segment.
+    /// Starts a new segment after a snapshot.
     ///
     /// # Errors
     /// Another process has started it, or it cannot be written.
@@ -114,7 +117,7 @@ impl Journal {
         self.flush()?;
         self.file = create_segment(&self.directory, self.number + 1)?;
         self.number += 1;
-        self.written = 0;
+        self.since_snapshot = 0;
         Ok(())
     }
 
@@ -123,17 +126,19 @@ impl Journal {
     /// # Errors
     /// A segment cannot be read or removed.
     pub fn forget(&self, keep_from: Epoch) -> Result<()> {
-        let segments = list(&self.directory)?;
+        let mut first_epochs = Vec::new();
+        for number in list(&self.directory)? {
+            let first = read_segment(&segment(&self.directory, number), false)?.first().map(Record::epoch);
+            first_epochs.push((number, first));
+        }
         let mut removed = false;
-        for pair in segments.windows(2) {
-            let next_starts_early = match read_segment(&segment(&self.directory, pair[1]), false)?.first() {
-                Some(record) => record.epoch() <= keep_from,
-                None => false,
-            };
-            if !next_starts_early || pair[0] == self.number {
+        for (at, (number, _)) in first_epochs.iter().enumerate() {
+            // one that a killed process left empty says nothing of where the one before it ends
+            let next = first_epochs[at + 1..].iter().find_map(|(_, first)| *first);
+            if *number == self.number || next.is_none_or(|next| next > keep_from) {
                 break;
             }
-            let path = segment(&self.directory, pair[0]);
+            let path = segment(&self.directory, *number);
             std::fs::remove_file(&path)
                 .map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
             removed = true;
@@ -172,6 +177,17 @@ fn create_segment(directory: &Path, number: u64) -> Result<File> {
     file.write_all(MAGIC).and_then(|()| file.sync_all()).map_err(context)?;
     durable::sync_directory(directory)?;
     Ok(file)
+}
+
+/// Removes segments before `number` that hold nothing: every start that failed has left one.
+fn remove_empty(directory: &Path, number: u64) -> Result<()> {
+    for path in list(directory)?.into_iter().filter(|other| *other < number).map(|other| segment(directory, other)) {
+        let context = |error| Error::io(format!("cannot remove {}", path.display()), error);
+        if std::fs::metadata(&path).map_err(context)?.len() <= MAGIC.len() as u64 {
+            std::fs::remove_file(&path).map_err(context)?;
+        }
+    }
+    Ok(())
 }
 
 fn list(directory: &Path) -> Result<Vec<u64>> {

@@ -64,9 +64,11 @@ pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, 
     let text =
         serde_json::to_vec_pretty(&manifest).map_err(|error| Error::bug("a manifest has no JSON").caused_by(error))?;
     durable::write_new(&path.join("manifest.json"), &text)?;
-    let all = list(directory)?;
-    let (old, kept) = all.split_at(all.len().saturating_sub(KEPT));
-    for path in old {
+    // those that a killed process left without a manifest are no snapshots, and must not push one out
+    let (whole, partial): (Vec<_>, Vec<_>) =
+        list(directory)?.into_iter().partition(|path| path.join("manifest.json").is_file());
+    let (old, kept) = whole.split_at(whole.len().saturating_sub(KEPT));
+    for path in old.iter().chain(&partial) {
         std::fs::remove_dir_all(path).map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
     }
     Ok(kept.first().and_then(|path| epoch_of(path)).unwrap_or(manifest.epoch))
@@ -150,7 +152,23 @@ mod tests {
             |limit| read_newest(directory.path(), Epoch(limit)).unwrap().map(|snapshot| snapshot.manifest.epoch.0);
         assert_eq!((newest(100), newest(11), newest(8)), (Some(12), Some(9), None));
         let last = list(directory.path()).unwrap().pop().unwrap();
+        assert_eq!(list(directory.path()).unwrap().len(), KEPT);
         std::fs::write(last.join("0000.arrow"), b"damaged").unwrap();
         assert_eq!(newest(100), Some(9));
+    }
+
+    #[test]
+    fn a_snapshot_that_was_cut_off_does_not_push_out_a_whole_one() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), manifest(5), &BTreeMap::new()).unwrap();
+        fs_partial(directory.path(), "00000000000000000009-cut");
+        let oldest = write(directory.path(), manifest(12), &BTreeMap::new()).unwrap();
+        let kept: Vec<_> = list(directory.path()).unwrap().iter().filter_map(|path| epoch_of(path)).collect();
+        assert_eq!((oldest, kept), (Epoch(5), vec![Epoch(5), Epoch(12)]));
+    }
+
+    fn fs_partial(directory: &Path, name: &str) {
+        std::fs::create_dir(directory.join(name)).unwrap();
+        std::fs::write(directory.join(name).join("0000.arrow"), b"some").unwrap();
     }
 }

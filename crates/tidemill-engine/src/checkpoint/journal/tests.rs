@@ -13,7 +13,7 @@ fn changes(epoch: u64) -> Record {
 }
 
 fn written(directory: &Path, epochs: std::ops::Range<u64>, last: Option<u64>) -> Vec<Record> {
-    let mut journal = Journal::start(directory, last).unwrap();
+    let mut journal = Journal::start(directory, last, 0).unwrap();
     let records: Vec<Record> = epochs.flat_map(|epoch| [changes(epoch), commit(epoch)]).collect();
     for pair in records.chunks(2) {
         pair.iter().for_each(|record| journal.add(record).unwrap());
@@ -62,14 +62,14 @@ fn a_flipped_bit_before_the_last_record_is_damage_with_its_place() {
 #[test]
 fn the_second_process_is_fenced() {
     let directory = tempfile::tempdir().unwrap();
-    let _first = Journal::start(directory.path(), None).unwrap();
-    assert_eq!(Journal::start(directory.path(), None).unwrap_err().kind(), Kind::Fenced);
+    let _first = Journal::start(directory.path(), None, 0).unwrap();
+    assert_eq!(Journal::start(directory.path(), None, 0).unwrap_err().kind(), Kind::Fenced);
 }
 
 #[test]
 fn old_segments_are_forgotten_and_needed_ones_kept() {
     let directory = tempfile::tempdir().unwrap();
-    let mut journal = Journal::start(directory.path(), None).unwrap();
+    let mut journal = Journal::start(directory.path(), None, 0).unwrap();
     for epoch in 0..10 {
         journal.add(&commit(epoch)).unwrap();
         journal.flush().unwrap();
@@ -79,4 +79,22 @@ fn old_segments_are_forgotten_and_needed_ones_kept() {
     let (records, _) = read(directory.path()).unwrap();
     assert_eq!(records.first().map(Record::epoch), Some(Epoch(4)));
     assert_eq!(records.last().map(Record::epoch), Some(Epoch(9)));
+}
+
+#[test]
+fn segments_that_killed_starts_left_empty_do_not_keep_older_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path(), 0..2, None);
+    drop(Journal::start(directory.path(), Some(0), 0).unwrap());
+    std::fs::write(segment(directory.path(), 2), [&MAGIC[..], &[9, 0, 0]].concat()).unwrap();
+    let mut journal = Journal::start(directory.path(), Some(2), 50).unwrap();
+    assert_eq!(list(directory.path()).unwrap(), [0, 2, 3], "the empty one is gone");
+    assert_eq!(journal.bytes_since_snapshot(), 50);
+    journal.add(&commit(2)).unwrap();
+    journal.roll().unwrap();
+    assert_eq!(journal.bytes_since_snapshot(), 0);
+    journal.forget(Epoch(1)).unwrap();
+    assert_eq!(list(directory.path()).unwrap(), [0, 2, 3, 4]);
+    journal.forget(Epoch(2)).unwrap();
+    assert_eq!(list(directory.path()).unwrap(), [3, 4]);
 }
