@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_core::format::{Decoder, Reject};
 use tidemill_core::source::{Ask, Body, Chunk, Source, SourceRequest};
-use tidemill_core::{Error, Kind, Offsets, Result, Split, SplitRange};
+use tidemill_core::{Error, Kind, Offsets, Place, Result, Split, SplitRange};
 
 /// A chunk larger than this is worth a thread of its own, in bytes.
 const PARALLEL_BYTES_MIN: usize = 256 << 10;
@@ -163,12 +163,23 @@ impl Ingest {
         Ok(read)
     }
 
+    /// Where a body begins, for errors that concern all of it.
+    fn place_of(&self, split: &Split, body: &Body) -> Place {
+        let offset = match body {
+            Body::Stream { at, .. } | Body::Rows { at, .. } => *at,
+            Body::Records(records) => records.offsets.first().copied().unwrap_or(0),
+        };
+        Place::Record { source: self.table.clone(), partition: split.to_string(), offset }
+    }
+
     fn decode_one(&self, chunk: Chunk) -> Result<(Split, RecordBatch, Vec<Reject>)> {
         let split = chunk.split.clone();
         let (rows, rejects) = match (chunk.body, &self.decoder) {
             (Body::Rows { rows, .. }, _) => (rows, vec![]),
             (body, Some(decoder)) => {
-                let decoded = decoder.decode(&Chunk { split: chunk.split, body })?;
+                let place = self.place_of(&split, &body);
+                let decoded = decoder.decode(&Chunk { split: chunk.split, body });
+                let decoded = decoded.map_err(|error| error.at_if_unplaced(Some(place)))?;
                 (decoded.rows, decoded.rejects)
             }
             (_, None) => {
@@ -225,7 +236,7 @@ pub async fn read_all(table: &SourceTable) -> Result<RecordBatch> {
                 Kind::Data,
                 format!("the table '{}' has a bad record: {}", table.name, reject.reason),
             )
-            .at(tidemill_core::Place::Record {
+            .at(Place::Record {
                 source: table.name.clone(),
                 partition: split.to_string(),
                 offset: reject.offset,

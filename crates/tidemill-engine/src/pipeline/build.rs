@@ -360,6 +360,8 @@ impl<'a> Builder<'a> {
             }
             None => None,
         };
+        let tables_defined = self.spec.tables.iter();
+        let places = tables_defined.filter_map(|table| Some((table.name.clone(), self.spec.text.place(table.at)?)));
         let query = Query {
             name,
             session: self.session.clone(),
@@ -368,6 +370,7 @@ impl<'a> Builder<'a> {
             outputs,
             dead_letter,
             text: self.spec.text.clone(),
+            places: places.collect(),
         };
         check_delivery(&query)?;
         Ok(query)

@@ -4,12 +4,13 @@ use super::analysis::Session;
 use super::plan::Plan;
 use super::text::Text;
 use arrow::datatypes::SchemaRef;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidemill_core::Options;
 use tidemill_core::describe::Guarantee;
 use tidemill_core::format::Format;
 use tidemill_core::sink::{OutputMode, SinkConnector};
 use tidemill_core::source::SourceConnector;
+use tidemill_core::{Error, Options, Place};
 
 /// A query: outputs that share sources, and so run in one epoch loop with one checkpoint.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Query {
     pub dead_letter: Option<SinkTable>,
     /// The user's text.
     pub text: Text,
+    /// Where each table is defined in it.
+    pub places: BTreeMap<String, Place>,
 }
 
 /// A table that is read.
@@ -70,6 +73,11 @@ pub struct QueryOutput {
 }
 
 impl Query {
+    /// The error of a table, with the place where the table is defined unless a nearer one is known.
+    pub fn placed(&self, table: &str, error: Error) -> Error {
+        error.at_if_unplaced(self.places.get(table).cloned())
+    }
+
     /// What the query promises for one output, end to end: the weakest of its sources and the sink.
     pub fn guarantee(&self, output: &QueryOutput) -> Guarantee {
         let sources = output.plan.sources();
