@@ -139,11 +139,7 @@ fn look(sink: &SinkFacts, facts: &Facts) -> Look {
         (Marker::At(at), _) if facts.planned == Some(*at) && facts.committed < Some(*at) => Look::Holds(Some(*at)),
         (Marker::At(at), expected) => Look::Stop(stop(
             Kind::Invalid,
-            format!(
-                "the sink {name} holds epoch {at}, but this checkpoint knows epoch {} as the newest there and has planned up to {}",
-                shown(expected),
-                shown(facts.planned)
-            ),
+            format!("the sink {name} holds epoch {at}, but {}", known(expected, facts.planned)),
             "the checkpoint was copied or restored, or the sink was changed: use the checkpoint that wrote it",
         )),
     }
@@ -151,6 +147,17 @@ fn look(sink: &SinkFacts, facts: &Facts) -> Look {
 
 fn stop(kind: Kind, reason: String, help: &str) -> Decision {
     Decision::Stop { kind, reason, help: help.to_owned() }
+}
+
+/// What the checkpoint knows of a sink that says something else.
+fn known(expected: Option<Epoch>, planned: Option<Epoch>) -> String {
+    match (expected, planned) {
+        (_, None) => "this checkpoint has planned no epoch yet".into(),
+        (None, Some(planned)) => format!("this checkpoint has written nothing there and has planned up to {planned}"),
+        (Some(expected), Some(planned)) => {
+            format!("this checkpoint knows epoch {expected} as the newest there and has planned up to {planned}")
+        }
+    }
 }
 
 fn shown(epoch: Option<Epoch>) -> impl fmt::Display {

@@ -49,8 +49,11 @@ impl Metadata {
             }
             Err(error) => return Err(Error::io(format!("cannot read {}", path.display()), error)),
         };
-        let metadata: Metadata = serde_json::from_slice(&text)
-            .context(tidemill_core::Kind::Invalid, || format!("the checkpoint file {} is damaged", path.display()))?;
+        let metadata: Metadata = serde_json::from_slice(&text).map_err(|error| {
+            Error::invalid(format!("the checkpoint file {} is damaged", path.display()))
+                .caused_by(error)
+                .help("restore the file from a copy, or start over with a new checkpoint directory")
+        })?;
         if metadata.format != FORMAT {
             return Err(Error::invalid(format!(
                 "the checkpoint {} has format {}, this program reads format {FORMAT}",

@@ -108,7 +108,7 @@ impl Lowering<'_, '_> {
             exchange: Exchange::new(&types, partitions)?,
             name: self.name("deduplicate"),
             spark_name: if within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
-            layout: format!("deduplicate {types:?} {expiry:?}"),
+            layout: format!("deduplicate by [{}], {expiry:?}", type_names(&types)),
         };
         Ok(self.push(Step::Keyed(step)))
     }
@@ -177,13 +177,16 @@ fn aggregate_columns(
 /// What two checkpoints must agree on for their state to fit.
 fn describe_aggregate(layout: &AggregateLayout) -> String {
     let functions: Vec<String> = layout.calls.iter().map(|(function, ..)| function.identity()).collect();
-    let keys: Vec<String> = layout.keys.iter().map(types::name).collect();
     let pane = match &layout.pane {
         PaneBy::Nothing => "none".to_owned(),
         PaneBy::Window { kind, .. } => kind.to_string(),
         PaneBy::Key { .. } => "key".to_owned(),
     };
-    format!("aggregate by [{}] in {pane}, {}: {}", keys.join(", "), layout.mode.word(), functions.join(", "))
+    format!("aggregate by [{}] in {pane}, {}: {}", type_names(&layout.keys), layout.mode.word(), functions.join(", "))
+}
+
+fn type_names(all: &[DataType]) -> String {
+    all.iter().map(types::name).collect::<Vec<_>>().join(", ")
 }
 
 /// The columns of an operator's layout; their names do not matter.

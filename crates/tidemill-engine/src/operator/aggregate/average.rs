@@ -1,7 +1,7 @@
 //! `avg`: double of numbers, decimal(p+4, s+4) of decimals, rounded half up; NULL over no value.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
-use super::sum::{Summable, Sums};
+use super::sum::{Summable, Sums, ansi_words};
 use super::{Entry, Modifiers, expect_arguments};
 use crate::function::arithmetic::rescale;
 use crate::function::{CallContext, as_double};
@@ -9,7 +9,7 @@ use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use std::sync::Arc;
-use tidemill_core::Result;
+use tidemill_core::{Result, types};
 
 pub const ENTRIES: &[Entry] = &[Entry { names: &["avg", "mean"], build }];
 
@@ -41,7 +41,8 @@ struct Average {
 
 impl AggregateFunction for Average {
     fn identity(&self) -> String {
-        format!("avg {} {} {}", self.sum, self.result, self.ansi)
+        let (sum, result) = (types::name(&self.sum), types::name(&self.result));
+        format!("avg to {result} from sums in {sum}{}", ansi_words(self.ansi))
     }
 
     fn result_type(&self) -> DataType {

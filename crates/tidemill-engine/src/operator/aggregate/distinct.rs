@@ -51,7 +51,8 @@ impl Distinct {
 
 impl AggregateFunction for Distinct {
     fn identity(&self) -> String {
-        format!("distinct {} {:?}", self.inner.identity(), self.of)
+        let of: Vec<String> = self.of.iter().map(types::name).collect();
+        format!("distinct {} of {}", self.inner.identity(), of.join(", "))
     }
 
     fn result_type(&self) -> DataType {

@@ -13,7 +13,7 @@ use arrow::datatypes::{
 };
 use arrow::row::RowConverter;
 use std::sync::Arc;
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, types};
 
 pub const ENTRIES: &[Entry] = &[
     Entry { names: &["min"], build: |context, arguments, modifiers| build(context, arguments, modifiers, false) },
@@ -42,7 +42,7 @@ struct Extreme {
 
 impl AggregateFunction for Extreme {
     fn identity(&self) -> String {
-        format!("{} {}", if self.largest { "max" } else { "min" }, self.of)
+        format!("{} of {}", if self.largest { "max" } else { "min" }, types::name(&self.of))
     }
 
     fn result_type(&self) -> DataType {

@@ -64,7 +64,9 @@ struct End {
 
 impl AggregateFunction for End {
     fn identity(&self) -> String {
-        format!("{} {} {}", if self.first { "first" } else { "last" }, self.ignore_nulls, self.of)
+        let what = if self.first { "first" } else { "last" };
+        let nulls = if self.ignore_nulls { " that is not null" } else { "" };
+        format!("{what} {}{nulls}", types::name(&self.of))
     }
 
     fn result_type(&self) -> DataType {
@@ -175,7 +177,7 @@ struct Collect {
 
 impl AggregateFunction for Collect {
     fn identity(&self) -> String {
-        format!("{} {}", if self.distinct { "collect_set" } else { "collect_list" }, self.of)
+        format!("{} of {}", if self.distinct { "collect_set" } else { "collect_list" }, types::name(&self.of))
     }
 
     fn result_type(&self) -> DataType {

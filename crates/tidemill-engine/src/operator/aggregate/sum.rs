@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray}
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use tidemill_core::Result;
+use tidemill_core::{Result, types};
 
 pub const ENTRIES: &[Entry] = &[Entry { names: &["sum"], build }];
 
@@ -43,7 +43,7 @@ struct Sum {
 
 impl AggregateFunction for Sum {
     fn identity(&self) -> String {
-        format!("sum {} {}", self.result, self.ansi)
+        format!("sum to {}{}", types::name(&self.result), ansi_words(self.ansi))
     }
 
     fn result_type(&self) -> DataType {
@@ -211,4 +211,9 @@ impl<T: Summable> Saved for Sums<T> {
     fn size(&self) -> usize {
         self.sums.capacity() * size_of::<T::Native>() + self.held.capacity()
     }
+}
+
+/// What an identity says of the rules for overflow.
+pub(super) fn ansi_words(ansi: bool) -> &'static str {
+    if ansi { "" } else { ", without ANSI rules" }
 }
