@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_core::{Error, Kind};
@@ -20,12 +21,19 @@ const EVENTS_MAX: usize = 100;
 pub(crate) struct Troubles {
     last: Mutex<Option<(RDKafkaErrorCode, String)>>,
     undelivered: Mutex<Option<KafkaError>>,
+    is_open: AtomicBool,
 }
 
 impl Troubles {
     /// The newest trouble.
     pub(crate) fn last(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The client has done what it was opened for. Trouble before that is in the error that ends the
+    /// opening, and is not logged as well.
+    pub(crate) fn opened(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
     }
 
     /// The first record since the last call that could not be delivered.
@@ -40,11 +48,11 @@ pub(crate) struct Context(pub(crate) Arc<Troubles>);
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
-                tracing::debug!(facility, message, "kafka client");
-            }
-            _ => tracing::warn!(facility, message, "kafka client"),
+        let is_chatter = matches!(level, RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice);
+        if is_chatter || !self.0.is_open.load(Ordering::Relaxed) {
+            tracing::debug!(facility, message, "kafka client");
+        } else {
+            tracing::warn!(facility, message, "kafka client");
         }
     }
 
@@ -55,7 +63,7 @@ impl ClientContext for Context {
         if code == RDKafkaErrorCode::GroupAuthorizationFailed {
             return;
         }
-        let reason: String = reason.chars().take(TROUBLE_CHARS_MAX).collect();
+        let reason: String = plain(reason).chars().take(TROUBLE_CHARS_MAX).collect();
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
         // "all brokers are down" follows the reason why, and says less
         if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
@@ -75,6 +83,17 @@ impl ProducerContext for Context {
             undelivered.get_or_insert_with(|| error.clone());
         }
     }
+}
+
+/// The client library's reason without what only its makers can read: the broker's internal name before
+/// it, the state of the connection behind it.
+fn plain(reason: &str) -> String {
+    let text = reason.split(" (after ").next().unwrap_or(reason);
+    let text = match text.split_once(": ") {
+        Some((broker, rest)) if broker.contains('/') => rest,
+        _ => text,
+    };
+    text.replace("ipv4#", "").replace("ipv6#", "")
 }
 
 /// Has the consumer hand over what it has to report.
@@ -130,4 +149,17 @@ pub(crate) fn is_denied(code: RDKafkaErrorCode) -> bool {
             | Code::TransactionalIdAuthorizationFailed
             | Code::SSL
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn reasons_are_for_people() {
+        let refused = "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in \
+                       state CONNECT, 1 identical error(s) suppressed)";
+        assert_eq!(plain(refused), "Connect to 127.0.0.1:1 failed: Connection refused");
+        assert_eq!(plain("Local: All broker connections are down"), "Local: All broker connections are down");
+    }
 }

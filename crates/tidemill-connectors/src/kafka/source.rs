@@ -158,6 +158,7 @@ impl KafkaSource {
             timeout: options.duration("connect_timeout").unwrap_or(Duration::from_secs(10)),
         };
         let (first, pinned) = first_positions(&cluster, &subscription, &starting, &request.resume_from)?;
+        consumer.client().context().0.opened();
         Ok(KafkaSource {
             cluster,
             subscription,

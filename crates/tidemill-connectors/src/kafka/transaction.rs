@@ -91,6 +91,7 @@ impl Session {
             begun
                 .map_err(|error| failed("cannot begin to write transactions", &settings.brokers, &error, &context.0))?;
         }
+        context.0.opened();
         Ok(Session { settings: settings.clone(), producer, consumer })
     }
 
