@@ -1,5 +1,6 @@
 //! Puts the crates together: here engine and connectors meet.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use tidemill_core::options::GivenOption;
@@ -45,8 +46,12 @@ pub fn start_logging(verbose: u8, quiet: bool) {
     });
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
     // a second subscriber in one process is a test's; the first one stays
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
 }
 
 /// Reads a pipeline file; `set` are settings of the command line, which come last.

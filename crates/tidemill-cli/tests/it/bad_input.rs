@@ -11,12 +11,6 @@ fn run_count(scratch: &Scratch, checkpoint: &str) -> crate::support::Ended {
     scratch.run(&args)
 }
 
-/// Sum of `n` over the published Parquet files.
-fn published(scratch: &Scratch) -> usize {
-    let log = scratch.path().join("out/_tidemill/log");
-    std::fs::read_dir(log).map_or(0, Iterator::count)
-}
-
 #[test]
 fn no_such_pipeline() {
     Scratch::new().run(&["run", "nothing.sql"]).says(64, &["cannot read the pipeline nothing.sql"]);
@@ -56,7 +50,20 @@ fn an_unset_variable_is_named() {
 fn no_such_directory() {
     let scratch = Scratch::new();
     scratch.write("p.sql", COUNT);
-    run_count(&scratch, "ckpt").says(78, &["in"]);
+    run_count(&scratch, "ckpt").says(78, &["there is no file or directory 'in'", "p.sql:2:14", "option 'path'"]);
+    // nothing has begun: the same checkpoint is good once the directory is there
+    scratch.write("in/a.json", WORDS);
+    assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
+    assert_eq!(scratch.published_rows(), 2);
+}
+
+#[test]
+fn a_file_that_is_not_of_the_format_is_named() {
+    let scratch = Scratch::new();
+    scratch.write("p.sql", &COUNT.replace("path = 'in', format = 'json'", "path = 'in', format = 'parquet'"));
+    scratch.write("in/a.parquet", WORDS);
+    run_count(&scratch, "ckpt").says(65, &["'a.parquet' cannot be read as Parquet", "words, partition a.parquet"]);
+    assert_eq!(scratch.published_rows(), 0);
 }
 
 #[test]
@@ -64,7 +71,14 @@ fn an_unreachable_broker_is_named_within_bounded_time() {
     let scratch = Scratch::new();
     let kafka = "connector = 'kafka', bootstrap_servers = '127.0.0.1:1', topic = 'words', connect_timeout = '1 second'";
     scratch.write("p.sql", &COUNT.replace("connector = 'files', path = 'in'", kafka));
-    run_count(&scratch, "ckpt").says(75, &["127.0.0.1:1"]);
+    let ended = run_count(&scratch, "ckpt");
+    ended.says(75, &["cannot look for topic 'words' at 127.0.0.1:1", "Connection refused", "p.sql:2:14"]);
+    assert!(!ended.err.contains("WARN"), "the error says it all: {}", ended.err);
+    // as a sink
+    let kafka = kafka.replace("topic = 'words'", "topic = 'counts', format = 'json'");
+    scratch.write("p.sql", &COUNT.replace("connector = 'files', path = 'out', format = 'parquet'", &kafka));
+    scratch.write("in/a.json", WORDS);
+    run_count(&scratch, "ckpt").says(75, &["cannot reach Kafka at 127.0.0.1:1", "p.sql:4:14"]);
 }
 
 #[test]
@@ -74,6 +88,8 @@ fn a_checkpoint_that_cannot_be_written() {
     scratch.write("in/a.json", WORDS);
     scratch.write("file", "not a directory");
     run_count(&scratch, "file/ckpt").says(74, &["cannot make the directory", "file"]);
+    run_count(&scratch, "/proc/ckpt").says(74, &["cannot make the directory /proc/ckpt"]);
+    assert_eq!(scratch.published_rows(), 0);
 }
 
 #[test]
@@ -91,6 +107,8 @@ fn a_second_process_on_the_same_checkpoint_is_fenced() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&first), rustix::process::Signal::TERM).unwrap();
     drop(reports);
     assert_eq!(finish(first).code, Some(0));
+    assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
+    assert_eq!(scratch.published_rows(), 2);
 }
 
 #[test]
@@ -103,10 +121,10 @@ fn a_checkpoint_of_another_pipeline() {
     run_count(&scratch, "ckpt").says(78, &["does not fit this pipeline", "sum", "max"]);
     scratch.write("p.sql", &format!("SET name = 'other';{COUNT}"));
     run_count(&scratch, "ckpt").says(78, &["belongs to the pipeline 'p'", "'other'"]);
-    let before = published(&scratch);
+    let before = scratch.published_rows();
     scratch.write("p.sql", COUNT);
     assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
-    assert_eq!(published(&scratch), before);
+    assert_eq!(scratch.published_rows(), before);
 }
 
 #[test]
@@ -147,17 +165,54 @@ fn a_truncated_last_record_of_the_epoch_log_is_passed_over() {
     scratch.write("p.sql", COUNT);
     scratch.write("in/a.json", WORDS);
     assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
-    let published_before = published(&scratch);
+    let published_before = scratch.published_rows();
     let journal = scratch.path().join("ckpt/journal/00000000000000000000.log");
     let bytes = std::fs::read(&journal).unwrap();
     std::fs::write(&journal, &bytes[..bytes.len() - 3]).unwrap();
     let ended = run_count(&scratch, "ckpt");
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(published(&scratch), published_before, "an epoch was written twice");
-    // damage in the middle is named and nothing is written
-    let mut bytes = std::fs::read(&journal).unwrap();
-    bytes[30] ^= 1;
-    std::fs::write(&journal, bytes).unwrap();
-    run_count(&scratch, "ckpt").says(78, &["00000000000000000000.log is damaged at byte"]);
-    assert_eq!(published(&scratch), published_before);
+    assert_eq!(scratch.published_rows(), published_before, "an epoch was written twice");
+}
+
+/// Each kind of damage is named, nothing is written, and the checkpoint goes on once it is mended.
+#[test]
+fn a_damaged_checkpoint_is_named_and_goes_on_when_it_is_restored() {
+    let scratch = Scratch::new();
+    scratch.write("p.sql", COUNT);
+    scratch.write("in/a.json", WORDS);
+    assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
+    scratch.write("in/b.json", "{\"word\":\"c\",\"n\":8,\"ts\":\"2024-01-01T13:00:00Z\"}\n");
+    let flip = |bytes: &[u8]| bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 30)).collect::<Vec<_>>();
+    let cut = |_: &[u8]| b"{".to_vec();
+    let (journal, metadata) = ("ckpt/journal/00000000000000000000.log", "ckpt/metadata.json");
+    let damages: [(&str, &dyn Fn(&[u8]) -> Vec<u8>, &str, &str); 2] = [
+        (journal, &flip, "00000000000000000000.log is damaged at byte 8", "this checkpoint has planned no epoch yet"),
+        (metadata, &cut, "metadata.json is damaged", "metadata.json is missing, but there is a journal"),
+    ];
+    for (file, damage, damaged, missing) in damages {
+        let path = scratch.path().join(file);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, damage(&whole)).unwrap();
+        run_count(&scratch, "ckpt").says(78, &[damaged, "restore the file from a copy"]);
+        std::fs::remove_file(&path).unwrap();
+        run_count(&scratch, "ckpt").says(78, &[missing]);
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(scratch.published_rows(), 2);
+    }
+    assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
+    assert_eq!(scratch.published_rows(), 3);
+}
+
+#[test]
+fn a_copy_of_a_checkpoint_that_the_sink_has_left_behind_is_refused() {
+    let scratch = Scratch::new();
+    scratch.write("p.sql", COUNT);
+    scratch.write("in/a.json", WORDS);
+    assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
+    let copied = std::process::Command::new("cp").args(["-r", "ckpt", "copy"]).current_dir(scratch.path()).status();
+    assert!(copied.unwrap().success());
+    scratch.write("in/b.json", "{\"word\":\"c\",\"n\":8,\"ts\":\"2024-01-01T13:00:00Z\"}\n");
+    assert_eq!(run_count(&scratch, "ckpt").code, Some(0));
+    run_count(&scratch, "copy").says(78, &["the sink counts holds epoch", "the checkpoint was copied or restored"]);
+    assert_eq!(scratch.published_rows(), 3);
 }

@@ -1,5 +1,6 @@
 //! The `tidemill` program as people use it: commands, what they print, exit codes.
 
 mod bad_input;
+mod signals;
 mod support;
 mod verbs;

@@ -47,6 +47,16 @@ impl Scratch {
         finish(self.command(args).spawn().unwrap())
     }
 
+    /// Rows that the files sink has published in `out`.
+    pub fn published_rows(&self) -> u64 {
+        let manifests = std::fs::read_dir(self.path().join("out/_tidemill/log")).into_iter().flatten().flatten();
+        let rows = manifests.filter(|file| file.path().extension().is_some_and(|end| end == "json")).map(|file| {
+            let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+            manifest["files"].as_array().unwrap().iter().map(|file| file["rows"].as_u64().unwrap()).sum::<u64>()
+        });
+        rows.sum()
+    }
+
     /// Starts the program.
     pub fn start(&self, args: &[&str]) -> Child {
         self.command(args).spawn().unwrap()
