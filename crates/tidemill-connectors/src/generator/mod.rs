@@ -135,7 +135,10 @@ impl SourceConnector for Generator {
             Some(_) => {
                 let schema = payload_schema(self.default_schema(options), &request.schema);
                 let encoder = JsonEncoder::new(schema.clone(), false)?;
-                (schema, Some(PayloadMaker { encoder, breaker: Breaker::new(&request.schema), malformed }))
+                // a reader notices only what it reads; one of raw payloads leaves that to others
+                let read = if names_any(&request.schema, &schema) { &request.schema } else { &schema };
+                let breaker = Breaker::new(read);
+                (schema, Some(PayloadMaker { encoder, breaker, malformed }))
             }
         };
         let row_bytes = 8 + schema.fields().iter().map(|field| bytes_about(field.data_type())).sum::<u64>();
@@ -176,13 +179,22 @@ fn pace(options: &Options, clock: &dyn Clock) -> Result<Pace> {
     Ok(pace)
 }
 
-/// All fields of the shape, as declared where they are, then the other declared ones.
+/// All fields of the shape, as declared where they are, then the other declared ones. Where none of the
+/// shape's is declared, the payloads are read raw, and the declared columns are not of them.
 fn payload_schema(shape: Option<SchemaRef>, declared: &SchemaRef) -> SchemaRef {
     let Some(shape) = shape else { return declared.clone() };
+    if !names_any(declared, &shape) {
+        return shape;
+    }
     let of_shape = shape.fields().iter().map(|field| declared.field_with_name(field.name()).unwrap_or(field));
     let others = declared.fields().iter().filter(|field| shape.field_with_name(field.name()).is_err());
     let fields: Vec<Field> = of_shape.chain(others.map(AsRef::as_ref)).cloned().collect();
     Arc::new(Schema::new(fields))
+}
+
+/// True when a field of `schema` is in `others`, too.
+fn names_any(schema: &SchemaRef, others: &SchemaRef) -> bool {
+    schema.fields().iter().any(|field| others.field_with_name(field.name()).is_ok())
 }
 
 fn integer(options: &Options, name: &str, least: u64, most: u64) -> Result<u64> {

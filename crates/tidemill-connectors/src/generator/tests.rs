@@ -199,6 +199,21 @@ async fn the_wanted_share_of_payloads_is_broken_and_only_that() {
 }
 
 #[tokio::test]
+async fn raw_payloads_are_of_the_shape_and_break_in_every_way() {
+    let mut case = Case::new(&[START, ("shape", "user-events"), ("malformed", "50%")], "value STRING");
+    case.framing = Some(Framing::Payloads);
+    let source = case.open(Offsets::default()).await.unwrap();
+    let chunks = read(source.as_ref(), &[SplitRange::new("generator-0", 0, 500)]).await;
+    let Body::Records(records) = &chunks[0].body else { panic!("not records") };
+    let payloads: Vec<String> =
+        (0..500).map(|row| String::from_utf8_lossy(records.value(row).unwrap()).into_owned()).collect();
+    assert!(payloads.iter().any(|payload| payload.starts_with("{\"event_id\":") && payload.ends_with("Z\"}")));
+    assert!(payloads.iter().all(|payload| !payload.contains("\"value\"")));
+    assert!(payloads.iter().any(|payload| payload.contains("\"n/a\"")), "a wrong type");
+    assert!(payloads.iter().any(|payload| payload.contains("\"yesterday\"")), "a wrong time");
+}
+
+#[tokio::test]
 async fn values_fit_the_names_and_types_of_their_columns() {
     let ddl = "customerEmail STRING, phone STRING, city STRING, card_number STRING, price DECIMAL(6,2), age TINYINT, \
                created_at TIMESTAMP, birth_date DATE, lat DOUBLE, is_new BOOLEAN, tags ARRAY<STRING>, \
