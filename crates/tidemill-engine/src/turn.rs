@@ -141,7 +141,11 @@ mod tests {
         assert_eq!(turns.now(&clock, false), Turn::Wait(Duration::from_secs(1)));
         assert_eq!(turns.now(&clock, true), Turn::Go);
         let mut turns = Turns::new(Trigger::ProcessingTime(Duration::ZERO), Duration::from_secs(1));
-        assert_eq!([turns.now(&clock, false), turns.now(&clock, false)], [Turn::Go, Turn::Go], "or a user overrules it");
+        assert_eq!(
+            [turns.now(&clock, false), turns.now(&clock, false)],
+            [Turn::Go, Turn::Go],
+            "or a user overrules it"
+        );
     }
 
     #[test]

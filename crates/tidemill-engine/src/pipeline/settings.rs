@@ -21,7 +21,7 @@ pub const SETTINGS: &[OptionSpec] = &[
     OptionSpec::new(
         "trigger",
         OptionKind::Text,
-        "'available-now', 'once', 'processing-time 1s'; default: as soon as rows arrive",
+        "'available-now', 'once', 'processing-time 1s', 'asap'; default: as soon as rows arrive, at the pace the sinks like",
     ),
     OptionSpec::new(
         "output_mode",
@@ -66,6 +66,11 @@ pub const SETTINGS: &[OptionSpec] = &[
     OptionSpec::new("snapshot_bytes", OptionKind::Bytes, "changes of state written before a new snapshot is made")
         .default("64MiB"),
     OptionSpec::new("epochs_retained", OptionKind::Integer, "committed epochs whose plans are kept").default("100"),
+    OptionSpec::new(
+        "price_book",
+        OptionKind::Location,
+        "JSON file with the prices of the cost figures; default: list prices",
+    ),
 ];
 
 /// Checked settings.
@@ -178,6 +183,11 @@ impl Settings {
         self.options.bytes("snapshot_bytes").unwrap_or(64 << 20)
     }
 
+    /// File with the prices of the cost figures, when it is set.
+    pub fn price_book(&self) -> Option<&str> {
+        self.options.text("price_book")
+    }
+
     /// Committed epochs whose plans are kept.
     pub fn epochs_retained(&self) -> u64 {
         self.options.integer("epochs_retained").unwrap_or(100)
@@ -211,9 +221,10 @@ pub fn parse_time_zone(name: &str) -> Option<Tz> {
 /// When epochs start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// As soon as there are rows.
+    /// As soon as there are rows, at the pace the sinks like: what holds when the user sets no trigger.
     Asap,
-    /// At multiples of the interval of the clock's epoch.
+    /// At multiples of the interval of the clock's epoch; an interval of zero is as soon as there are
+    /// rows, whatever the sinks like.
     ProcessingTime(Duration),
     /// What is there at the start, in as many epochs as the limits need, then stop.
     AvailableNow,
@@ -236,14 +247,14 @@ impl Trigger {
         match words.as_str() {
             "available-now" | "availablenow" => return Ok(Trigger::AvailableNow),
             "once" => return Ok(Trigger::Once),
-            "asap" | "" => return Ok(Trigger::Asap),
+            "asap" => return Ok(Trigger::ProcessingTime(Duration::ZERO)),
+            "" => return Ok(Trigger::Asap),
             _ => {}
         }
         match tidemill_core::options::parse_duration(interval) {
-            Ok(Duration::ZERO) => Ok(Trigger::Asap),
             Ok(interval) => Ok(Trigger::ProcessingTime(interval)),
             Err(_) => Err(Error::invalid(format!("there is no trigger '{text}'"))
-                .help("triggers: available-now, once, 'processing-time 1s'")),
+                .help("triggers: available-now, once, asap, 'processing-time 1s'")),
         }
     }
 }
@@ -275,6 +286,8 @@ mod tests {
             ("processing-time 1s", Trigger::ProcessingTime(Duration::from_secs(1))),
             ("ProcessingTime(10 seconds)", Trigger::ProcessingTime(Duration::from_secs(10))),
             ("1 minute", Trigger::ProcessingTime(Duration::from_secs(60))),
+            ("asap", Trigger::ProcessingTime(Duration::ZERO)),
+            ("0 seconds", Trigger::ProcessingTime(Duration::ZERO)),
         ] {
             assert_eq!(Trigger::parse(text).unwrap(), trigger, "{text}");
         }
