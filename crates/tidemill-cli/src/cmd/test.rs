@@ -26,9 +26,22 @@ pub struct Test {
     #[arg(long)]
     restart: bool,
 
+    /// How a case counts that uses what this version does not have yet.
+    #[arg(long, value_enum, default_value_t = Unsupported::Fail)]
+    unsupported: Unsupported,
+
     /// Print failures in full.
     #[arg(long)]
     details: bool,
+}
+
+/// How a case counts that uses what this version does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Unsupported {
+    /// As failed.
+    Fail,
+    /// As skipped; its name is printed.
+    Skip,
 }
 
 impl Test {
@@ -47,6 +60,7 @@ impl Test {
             restart_always: self.restart,
         };
         let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+        let mut unsupported = Vec::new();
         for file in &files {
             let case = Case::read(file)?;
             if self.group.as_ref().is_some_and(|group| *group != case.group) {
@@ -56,12 +70,17 @@ impl Test {
             match runtime.block_on(run_sql(&case, &options, &scratch.0)) {
                 Outcome::Passed => passed += 1,
                 Outcome::Skipped(_) => skipped += 1,
-                Outcome::Failed(why) => {
+                Outcome::Unsupported(_) if self.unsupported == Unsupported::Skip => unsupported.push(case.name),
+                Outcome::Failed(why) | Outcome::Unsupported(why) => {
                     failed += 1;
                     let why = if self.details { why } else { why.lines().take(3).collect::<Vec<_>>().join("\n") };
                     output::line(format!("FAILED {} ({})\n{why}\n", case.name, case.group));
                 }
             }
+        }
+        if !unsupported.is_empty() {
+            output::line(format!("refused as not supported yet: {}\n", unsupported.join(", ")));
+            skipped += unsupported.len();
         }
         output::line(format!("{passed} passed, {failed} failed, {skipped} skipped"));
         Ok(u8::from(failed > 0))

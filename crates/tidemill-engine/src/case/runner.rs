@@ -27,6 +27,8 @@ pub enum Outcome {
     Passed,
     /// Otherwise: what differs.
     Failed(String),
+    /// It uses something that this version does not have, and was refused with an error that says so.
+    Unsupported(String),
     /// Not run: why.
     Skipped(String),
 }
@@ -62,11 +64,11 @@ pub async fn run_relation(case: &Case, relation: &Relation, options: &RunOptions
 
 /// What a failure means for the case; `phase` is `analysis` or `runtime`.
 pub fn verdict_of_error(error: &Error, phase: &str, expected: Option<&ExpectedError>) -> Outcome {
-    let Some(expected) = expected else { return Outcome::Failed(error.report()) };
     let class = error.error_class().unwrap_or("none");
     if class == "UNSUPPORTED_FEATURE" {
-        return Outcome::Failed(error.report());
+        return Outcome::Unsupported(error.report());
     }
+    let Some(expected) = expected else { return Outcome::Failed(error.report()) };
     // most of Spark's refusals share one class: there it counts that we refuse too
     let any_class = expected.class.starts_with("_LEGACY_ERROR_TEMP") || expected.class.is_empty();
     if any_class || same_class(class, &expected.class) {
