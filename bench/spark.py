@@ -56,7 +56,7 @@ def throughput(spark: SparkSession, workload: str, data: str, out: str) -> None:
 def latency(spark: SparkSession, data: str, out: str, seconds: float) -> None:
     """Filter and project files that keep arriving, as fast as Spark can, into JSON files."""
     events = spark.readStream.schema(f"{EVENTS}, created_ms long").json(data)
-    kept = events.where(F.col("event_type").isin("purchase", "add_to_cart", "search", "click"))
+    kept = events.where(F.col("event_type").isin("purchase", "add_cart", "search", "click"))
     kept = kept.select("event_id", F.concat(F.lit("u***"), F.substring("user_id", 6, 2)).alias("user"), "created_ms")
     writer = kept.writeStream.format("json").option("path", f"{out}/data")
     query = writer.option("checkpointLocation", f"{out}/checkpoint").start()
