@@ -66,6 +66,14 @@ struct Bound {
     below: Option<(Arc<Plan>, Scope)>,
 }
 
+/// A relation that a name in an SQL text stands for.
+struct Parameter {
+    name: String,
+    relation: Relation,
+    /// How many parameters there were before those of its text.
+    before: usize,
+}
+
 /// Checks the relations of one pipeline. Tables and views that several queries read are checked once
 /// and shared in their plans.
 pub struct Analyzer<'a> {
@@ -75,7 +83,7 @@ pub struct Analyzer<'a> {
     numbers: Numbers,
     shared: RefCell<HashMap<String, Arc<Plan>>>,
     /// Relations named for one SQL text (`spark.sql("..{e}..", e=df)`).
-    parameters: RefCell<Vec<(String, Relation)>>,
+    parameters: RefCell<Vec<Parameter>>,
 }
 
 impl<'a> Analyzer<'a> {

@@ -3,7 +3,7 @@
 use super::expression::Resolver;
 use super::scope::{Entry, Scope};
 use super::typed::Typed;
-use super::{Analyzer, Bound, refuse};
+use super::{Analyzer, Bound, Parameter, refuse};
 use crate::pipeline::expression::{BinaryOperator, Expression};
 use crate::pipeline::plan::{Attribute, Node, Plan};
 use crate::pipeline::relation::Relation;
@@ -208,8 +208,9 @@ impl Analyzer<'_> {
         for (name, relation) in relations {
             let inner = format!("__argument_{name}");
             text = text.replace(&format!("{{{name}}}"), &inner);
-            self.parameters.borrow_mut().push((inner, relation.clone()));
-            self.parameters.borrow_mut().push((name.clone(), relation.clone()));
+            for name in [inner, name.clone()] {
+                self.parameters.borrow_mut().push(Parameter { name, relation: relation.clone(), before: depth });
+            }
         }
         let bound = sql::parse_query(&text).and_then(|parsed| self.relation(&parsed));
         self.parameters.borrow_mut().truncate(depth);

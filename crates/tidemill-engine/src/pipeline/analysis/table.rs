@@ -4,6 +4,7 @@ use super::{Analyzer, Bound};
 use crate::pipeline::catalog::{Named, Table};
 use crate::pipeline::expression::Expression;
 use crate::pipeline::plan::{Attribute, Node, Plan};
+use crate::pipeline::relation::Relation;
 use crate::pipeline::text::Spot;
 use std::sync::Arc;
 use tidemill_core::{Error, Result};
@@ -11,15 +12,12 @@ use tidemill_core::{Error, Result};
 impl Analyzer<'_> {
     pub(super) fn table(&self, name: &[String], at: Spot) -> Result<Bound> {
         let joined = name.join(".");
-        let parameter = self
-            .parameters
-            .borrow()
-            .iter()
-            .rev()
-            .find(|(known, _)| *known == joined)
-            .map(|(_, relation)| relation.clone());
-        if let Some(relation) = parameter {
-            return self.relation(&relation);
+        if let Some((relation, before)) = self.parameter(&joined) {
+            // what a parameter stands for was named where the text was given: it does not see the text's parameters
+            let hidden = self.parameters.borrow_mut().split_off(before);
+            let bound = self.relation(&relation);
+            self.parameters.borrow_mut().extend(hidden);
+            return bound;
         }
         let known = self.catalog.get(&joined).or_else(|| self.catalog.get(name.last()?));
         let named = match known {
@@ -42,6 +40,14 @@ impl Analyzer<'_> {
         let plan = self.renumbered(plan);
         let scope = self.scope(&plan.attributes, name.last().map(String::as_str));
         Ok(Bound { plan, scope, below: None })
+    }
+
+    /// The relation a name stands for in the SQL text being checked, and how many parameters were there before
+    /// those of the text.
+    fn parameter(&self, name: &str) -> Option<(Relation, usize)> {
+        let parameters = self.parameters.borrow();
+        let found = parameters.iter().rev().find(|parameter| parameter.name.eq_ignore_ascii_case(name));
+        found.map(|parameter| (parameter.relation.clone(), parameter.before))
     }
 
     pub(super) fn base_table(&self, table: &Arc<Table>) -> Result<Arc<Plan>> {
