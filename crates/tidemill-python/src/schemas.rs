@@ -2,9 +2,7 @@
 
 use crate::errors::OrRaise;
 use pyo3::prelude::*;
-use tidemill_connectors::schema_registry::{
-    AvroSchema, Compatibility, Registered, RegisteredSchemas, SchemaRegistry, SchemaType, ddl_to_avro, problems,
-};
+use tidemill_connectors::schema_registry::{Compatibility, Registered, RegisteredSchemas, SchemaRegistry, SchemaType};
 use tidemill_core::schemas::SchemaStore;
 use tidemill_core::{Error, Result, types};
 
@@ -83,17 +81,7 @@ impl SchemaFiles {
 
     /// What a schema would break of a subject's newest version, in words; empty when nothing.
     fn check(&self, py: Python<'_>, subject: &str, schema: &str, is_avro: bool) -> PyResult<Vec<String>> {
-        self.broken(subject, schema, is_avro).or_raise(py)
-    }
-}
-
-impl SchemaFiles {
-    fn broken(&self, subject: &str, schema: &str, is_avro: bool) -> Result<Vec<String>> {
-        let text = if is_avro { schema.to_owned() } else { ddl_to_avro(schema, "record")? };
-        let new = AvroSchema::parse(&text)?;
-        let Some(newest) = self.registry.latest(subject)? else { return Ok(Vec::new()) };
-        let old = AvroSchema::parse(&newest.schema)?;
-        Ok(problems(self.registry.compatibility(subject)?, &new, &old))
+        self.registry.problems(subject, schema, kind(is_avro)).or_raise(py)
     }
 }
 

@@ -95,10 +95,7 @@ impl SchemaRegistry {
     /// A schema that is not valid, or not compatible: says each field and why.
     pub fn register(&self, subject: &str, schema: &str, kind: SchemaType) -> Result<Registered> {
         let directory = self.subject(subject)?;
-        let text = match kind {
-            SchemaType::Avro => schema.to_owned(),
-            SchemaType::Ddl => ddl_to_avro(schema, &record_name(subject))?,
-        };
+        let text = as_avro(subject, schema, kind)?;
         let parsed = AvroSchema::parse(&text)?;
         let _lock = self.lock()?;
         let versions = self.versions(subject)?;
@@ -120,6 +117,17 @@ impl SchemaRegistry {
         self.create(&self.root.join("ids").join(format!("{id}.json")), &id_file)?;
         self.create(&directory.join(format!("{version}.avsc")), text.as_bytes())?;
         Ok(Registered { id, subject: subject.to_owned(), version, schema: text })
+    }
+
+    /// What a schema would break of the newest version of a subject, in words; empty when [`SchemaRegistry::register`]
+    /// would take it.
+    ///
+    /// # Errors
+    /// A schema that is not valid, or files that cannot be read.
+    pub fn problems(&self, subject: &str, schema: &str, kind: SchemaType) -> Result<Vec<String>> {
+        let new = AvroSchema::parse(&as_avro(subject, schema, kind)?)?;
+        let Some(newest) = self.latest(subject)? else { return Ok(Vec::new()) };
+        Ok(problems(self.compatibility(subject)?, &new, &AvroSchema::parse(&newest.schema)?))
     }
 
     /// The newest version of a subject; `None` when there is none.
@@ -275,6 +283,14 @@ fn root(url: &str) -> Result<PathBuf> {
             Err(Error::invalid(format!("a schema registry at {scheme}:// cannot be used, only a directory"))
                 .help("give a path or a file:// URL"))
         }
+    }
+}
+
+/// A schema as Avro JSON.
+fn as_avro(subject: &str, schema: &str, kind: SchemaType) -> Result<String> {
+    match kind {
+        SchemaType::Avro => Ok(schema.to_owned()),
+        SchemaType::Ddl => ddl_to_avro(schema, &record_name(subject)),
     }
 }
 
