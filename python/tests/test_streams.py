@@ -18,8 +18,11 @@ EVENTS = "id BIGINT, kind STRING"
 
 
 def write_lines(path, name: str, rows: list[dict]) -> None:
+    """A file that is there whole, as a source of files asks for."""
     path.mkdir(exist_ok=True)
-    (path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    staged = path.parent / name
+    staged.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    staged.rename(path / name)
 
 
 @pytest.fixture

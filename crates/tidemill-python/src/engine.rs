@@ -26,6 +26,8 @@ use tidemill_engine::start::{StartOptions, start};
 
 /// What queries and sessions share.
 pub struct Shared {
+    handle: tokio::runtime::Handle,
+    /// Taken when the last holder goes.
     runtime: Option<tokio::runtime::Runtime>,
     /// Components.
     pub registry: Registry,
@@ -37,11 +39,7 @@ pub struct Shared {
 impl Shared {
     /// Runs `work` on this thread and waits for it.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        match &self.runtime {
-            Some(runtime) => runtime.handle().block_on(work),
-            // it is taken only when the last holder is gone
-            None => unreachable!("the threads of a session outlive it"),
-        }
+        self.handle.block_on(work)
     }
 }
 
@@ -91,7 +89,8 @@ impl Engine {
         registry.add_sink(Console::new(Arc::new(Mutex::new(PythonStdout))));
         registry.add_sink(MemorySink::new(memory.clone()));
         parts::register(&mut registry);
-        let shared = Shared { runtime: Some(runtime), registry, clock: parts::clock(), memory };
+        let handle = runtime.handle().clone();
+        let shared = Shared { handle, runtime: Some(runtime), registry, clock: parts::clock(), memory };
         Ok(Engine { shared: Arc::new(shared) })
     }
 
