@@ -32,7 +32,9 @@ test-rust: setup
 	@$(ENV) cargo test --workspace --all-targets --locked
 
 test-cases: test-rust
-	@$(ENV) "$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip tests/golden
+	@$(ENV)
+	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip tests/golden
+	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
 test-python: test-rust
 	@$(ENV)
