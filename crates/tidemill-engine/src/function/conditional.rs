@@ -18,6 +18,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry { names: &["nvl", "ifnull"], arguments: (2, 2), build: |context, arguments| coalesce(arguments, context) },
     Entry { names: &["nvl2"], arguments: (3, 3), build: nvl2 },
     Entry { names: &["nullif"], arguments: (2, 2), build: nullif },
+    Entry { names: &["nanvl"], arguments: (2, 2), build: nanvl },
     Entry { names: &["if", "iff"], arguments: (3, 3), build: if_then },
     Entry { names: &["isnull"], arguments: (1, 1), build: |_, arguments| unary(arguments, "IS NULL", Expr::IsNull) },
     Entry {
@@ -78,6 +79,17 @@ fn nvl2(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let otherwise = arguments.pop();
     let then = arguments.remove(0);
     case(vec![(test, then)], otherwise, context).map(|typed| typed.named(""))
+}
+
+/// The second value where the first is NaN; both floating-point.
+fn nanvl(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
+    let single = arguments.iter().all(|argument| argument.data_type == DataType::Float32);
+    let to = if single { DataType::Float32 } else { DataType::Float64 };
+    let values = arguments.into_iter().map(|argument| super::implicit_cast(argument, &to, context));
+    let mut values = values.collect::<Result<Vec<_>>>()?;
+    let (replacement, value) = (values.remove(1), values.remove(0));
+    let is_nan = super::math::is_nan(context, vec![value.clone()])?;
+    case(vec![(is_nan, replacement)], Some(value), context).map(|typed| typed.named(""))
 }
 
 fn nullif(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {

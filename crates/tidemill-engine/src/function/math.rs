@@ -118,7 +118,7 @@ fn of_double(context: &CallContext<'_>, mut arguments: Vec<Typed>, compute: fn(f
     Ok(Typed::new(expr, DataType::Float64, ""))
 }
 
-fn is_nan(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+pub fn is_nan(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let argument = as_double(arguments.remove(0), context)?;
     let expr = Native::call("isnan", "", DataType::Boolean, vec![argument.expr], |arguments, _| {
         let doubles = arguments[0].as_primitive::<Float64Type>();

@@ -13,6 +13,7 @@ pub mod math;
 pub mod native;
 pub mod nested;
 mod string;
+mod update_fields;
 
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::analysis::{Session, coerce, refuse};
@@ -65,7 +66,7 @@ pub const MANY: usize = usize::MAX;
 
 /// Every family of functions.
 const FAMILIES: &[&[Entry]] =
-    &[string::ENTRIES, math::ENTRIES, conditional::ENTRIES, datetime::ENTRIES, nested::ENTRIES];
+    &[string::ENTRIES, math::ENTRIES, conditional::ENTRIES, datetime::ENTRIES, nested::ENTRIES, update_fields::ENTRIES];
 
 /// Checks that there is a function called `name`.
 ///
@@ -146,7 +147,11 @@ pub fn cast_to(typed: Typed, to: &DataType, try_cast: bool, context: &CallContex
         (false, false) => cast::Mode::Legacy,
     };
     cast::cast(typed, to, mode, context.session.settings.time_zone()).map_err(|(from, to)| {
+        let has_interval = [&from, &to].iter().any(|of| matches!(of, DataType::Duration(_) | DataType::Interval(_)));
         let (from, to) = (types::name(&from).to_uppercase(), types::name(&to).to_uppercase());
+        if has_interval {
+            return context.not_yet(&format!("a cast from {from} to {to}"));
+        }
         refuse::type_mismatch(
             "CAST_WITHOUT_SUGGESTION",
             format!("there is no cast from {from} to {to}"),

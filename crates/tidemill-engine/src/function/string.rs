@@ -320,5 +320,5 @@ fn sha1(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
 fn sha2(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let (bits, argument) = (as_int(arguments.remove(1), context)?, arguments.remove(0));
     let argument = if argument.data_type == DataType::Binary { argument } else { as_text(argument, context)? };
-    library::call(hash::sha2(), vec![argument, bits])
+    library::call(hash::sha2(), vec![implicit_cast(argument, &DataType::Binary, context)?, bits])
 }

@@ -31,7 +31,8 @@ pub enum Mode {
 /// The two types between which no cast exists.
 pub fn cast(typed: Typed, to: &DataType, mode: Mode, zone: Tz) -> Result<Typed, (DataType, DataType)> {
     let from = typed.data_type.clone();
-    let name = format!("CAST({} AS {})", typed.name, types::name(to).to_uppercase());
+    let word = if mode == Mode::Try { "TRY_CAST" } else { "CAST" };
+    let name = format!("{word}({} AS {})", typed.name, types::name(to).to_uppercase());
     if from == *to {
         return Ok(typed.named(name));
     }

@@ -91,13 +91,19 @@ impl Resolver<'_> {
             )),
             Expression::Alias { input, names } => match names.as_slice() {
                 [name] => Ok(self.resolve(input)?.named(name.clone())),
-                _ => Err(Error::invalid("several names for one column")
-                    .class("MULTI_ALIAS_WITHOUT_GENERATOR")
-                    .at_if_unplaced(self.text.place(input.spot()))),
+                _ => {
+                    // a generator that is not there yet is refused by its own name
+                    self.resolve(input)?;
+                    Err(Error::invalid("several names for one column")
+                        .class("MULTI_ALIAS_WITHOUT_GENERATOR")
+                        .at_if_unplaced(self.text.place(input.spot())))
+                }
             },
             Expression::Field { input, field, at } => {
                 let input = self.resolve(input)?;
-                nested::field(input, field, self.scope, &self.context("field", *at))
+                let is_map = matches!(input.data_type, arrow::datatypes::DataType::Map(..));
+                let name = if is_map { format!("{}[{field}]", input.name) } else { format!("{}.{field}", input.name) };
+                nested::field(input, field, self.scope, &self.context("field", *at)).map(|typed| typed.named(name))
             }
             Expression::Index { input, index, at } => {
                 let (input, index) = (self.resolve(input)?, self.resolve(index)?);

@@ -58,10 +58,9 @@ impl Analyzer<'_> {
                             .class("CANNOT_RESOLVE_STAR_EXPAND")
                             .at_if_unplaced(self.text.place(call.at)));
                     };
-                    items.extend(fields.iter().map(|field| {
-                        let input = Box::new(call.arguments[0].clone());
-                        Item::Written(Expression::Field { input, field: field.name().clone(), at: call.at })
-                    }));
+                    items.extend(
+                        fields.iter().map(|field| Item::Written(field_of(&call.arguments[0], field.name(), call.at))),
+                    );
                 }
                 other => items.push(Item::Written(other.clone())),
             }
@@ -81,9 +80,7 @@ impl Analyzer<'_> {
             .class("CANNOT_RESOLVE_STAR_EXPAND")
             .at_if_unplaced(self.text.place(at)));
         };
-        let fields = fields.iter().map(|field| {
-            Item::Written(Expression::Field { input: Box::new(column.clone()), field: field.name().clone(), at })
-        });
+        let fields = fields.iter().map(|field| Item::Written(field_of(&column, field.name(), at)));
         Ok(fields.collect())
     }
 
@@ -263,6 +260,11 @@ impl Analyzer<'_> {
         bound.scope.entries_mut()[added..].iter_mut().for_each(|entry| entry.qualifier = Some(table.to_owned()));
         Ok(bound)
     }
+}
+
+/// A field of a struct, under its own name.
+fn field_of(input: &Expression, name: &str, at: crate::pipeline::text::Spot) -> Expression {
+    Expression::Field { input: Box::new(input.clone()), field: name.to_owned(), at }.alias(name)
 }
 
 /// The expression of an item that is still to be resolved.
