@@ -225,12 +225,23 @@ class Column:
         )
 
     def withField(self, fieldName: str, col: Column) -> Column:
-        """The struct with one field added or replaced."""
-        return call("__with_field", self, lit(fieldName), lit(col))
+        """The struct with one field added or replaced; ``"a.b"`` is the field ``b`` of its field ``a``."""
+        if not isinstance(fieldName, str):
+            raise wrong_type("fieldName", "a str", fieldName)
+        first, *rest = name_parts(fieldName)
+        value = self.getField(first).withField(_joined(rest), col) if rest else lit(col)
+        return call("__with_field", self, lit(first), value)
 
     def dropFields(self, *fieldNames: str) -> Column:
-        """The struct without these fields."""
-        return call("__drop_fields", self, *(lit(name) for name in fieldNames))
+        """The struct without these fields; ``"a.b"`` is the field ``b`` of its field ``a``."""
+        result, names = self, []
+        for fieldName in fieldNames:
+            first, *rest = name_parts(fieldName)
+            if rest:
+                result = result.withField(f"`{first}`", result.getField(first).dropFields(_joined(rest)))
+            else:
+                names.append(first)
+        return call("__drop_fields", result, *map(lit, names)) if names else result
 
     # --- names, types, choices -------------------------------------------------------------------
 
@@ -345,6 +356,10 @@ def name_parts(name: str) -> list[str]:
         raise AnalysisException(f"`{name}` is not the name of a column", "INVALID_ATTRIBUTE_NAME_SYNTAX")
     parts = re.findall(rf"{_PART}(?:\.|$)", name)
     return [part[1:-1].replace("``", "`") if part.startswith("`") else part for part in parts]
+
+
+def _joined(parts: list[str]) -> str:
+    return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
 
 
 def lit(value: Any) -> Column:

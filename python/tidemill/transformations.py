@@ -5,5 +5,3 @@ array. Aggregates over groups of rows are methods of the frame: ``stream.groupBy
 """
 
 from tidemill.functions import *
-from tidemill.window import Window as Window
-from tidemill.window import WindowSpec as WindowSpec

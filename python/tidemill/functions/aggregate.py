@@ -73,9 +73,9 @@ __all__ = [
 ]
 
 
-def any_value(col: ColumnOrName, ignoreNulls: bool | Column | None = None) -> Column:
+def any_value(col: ColumnOrName, ignoreNulls: bool | None = None) -> Column:
     """Some value of the group."""
-    return call("any_value", to_column(col), optional(lit, ignoreNulls))
+    return _ordered("any_value", col, ignoreNulls)
 
 
 def approxCountDistinct(col: ColumnOrName, rsd: float | None = None) -> Column:
@@ -181,14 +181,14 @@ def every(col: ColumnOrName) -> Column:
     return call("every", to_column(col))
 
 
-def first(col: ColumnOrName, ignorenulls: bool | Column = False) -> Column:
+def first(col: ColumnOrName, ignorenulls: bool = False) -> Column:
     """The first value in order of arrival."""
-    return call("first", to_column(col), lit(ignorenulls))
+    return _ordered("first", col, ignorenulls)
 
 
-def first_value(col: ColumnOrName, ignoreNulls: bool | Column | None = None) -> Column:
+def first_value(col: ColumnOrName, ignoreNulls: bool | None = None) -> Column:
     """The first value in order of arrival."""
-    return call("first_value", to_column(col), optional(lit, ignoreNulls))
+    return _ordered("first_value", col, ignoreNulls)
 
 
 def grouping(col: ColumnOrName) -> Column:
@@ -206,14 +206,14 @@ def kurtosis(col: ColumnOrName) -> Column:
     return call("kurtosis", to_column(col))
 
 
-def last(col: ColumnOrName, ignorenulls: bool | Column = False) -> Column:
+def last(col: ColumnOrName, ignorenulls: bool = False) -> Column:
     """The last value in order of arrival."""
-    return call("last", to_column(col), lit(ignorenulls))
+    return _ordered("last", col, ignorenulls)
 
 
-def last_value(col: ColumnOrName, ignoreNulls: bool | Column | None = None) -> Column:
+def last_value(col: ColumnOrName, ignoreNulls: bool | None = None) -> Column:
     """The last value in order of arrival."""
-    return call("last_value", to_column(col), optional(lit, ignoreNulls))
+    return _ordered("last_value", col, ignoreNulls)
 
 
 def listagg(col: ColumnOrName, delimiter: Column | str | None = None) -> Column:
@@ -384,3 +384,8 @@ def var_samp(col: ColumnOrName) -> Column:
 def variance(col: ColumnOrName) -> Column:
     """The variance of a sample."""
     return call("variance", to_column(col))
+
+
+def _ordered(function: str, col: ColumnOrName, ignore_nulls: bool | None) -> Column:
+    node = call(function, to_column(col))._node
+    return Column({**node, "ignore_nulls": True} if ignore_nulls else node)
