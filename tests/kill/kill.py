@@ -37,6 +37,7 @@ PROGRESS_ROUNDS = 20
 WARM_UP_REPORTS = 12
 END_SECONDS_MAX = 300.0
 PARALLELISM = (1, 2, 4)
+SEGMENTS_MAX = 80
 
 
 class Loop:
@@ -161,6 +162,9 @@ class Loop:
         lacking += [one for one in wanted if rounds >= 100 and not self.situations[one]]
         if rounds >= 100 and not self.from_snapshot:
             lacking.append("a start from a snapshot")
+        segments = len(checkpoint.read(self.folder / "loop.ckpt").segments)
+        if segments > SEGMENTS_MAX:
+            raise Failed(f"the journal has grown to {segments} segments: old ones are not forgotten")
         if lacking:
             raise Failed(f"these never happened: {', '.join(lacking)}")
 

@@ -17,7 +17,7 @@ from watch import Watch
 
 END_SECONDS = 30.0
 # without a report for this long, the input has run out
-QUIET_SECONDS = 0.7
+QUIET_SECONDS = 0.3
 
 
 class Failed(Exception):
