@@ -33,7 +33,7 @@ test-rust: setup
 
 test-cases: test-rust
 	@$(ENV)
-	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip tests/golden
+	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip tests/golden tests/cases
 	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
 test-python: test-rust
