@@ -1,0 +1,188 @@
+//! The monitor: one a process, shared by its queries, the HTTP server and whoever prints the summary.
+
+use crate::cost::{Bill, PriceBook, Used};
+use crate::http::{self, Listen, Served};
+use crate::process::{ProcessMeter, Usage};
+use crate::record::QueryRecord;
+use crate::record::query::Moment;
+use crate::summary::Summary;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidemill_core::{Clock, Error, Result};
+use tidemill_engine::progress::{EpochReport, Listener, QueryStarted};
+
+/// Most queries that are remembered; of more, the oldest that have ended are forgotten.
+const QUERIES_MAX: usize = 64;
+
+/// Hears of queries and answers about them. Cheap to clone; all clones are one.
+///
+/// ```no_run
+/// # async fn example(clock: std::sync::Arc<dyn tidemill_core::Clock>) -> tidemill_core::Result<()> {
+/// use tidemill_ops::{Listen, Monitor, PriceBook};
+/// let monitor = Monitor::new(clock, PriceBook::list()?);
+/// let listener = monitor.listener(); // into StartOptions::listeners of each query
+/// let served = monitor.serve(&Listen::at("127.0.0.1:0")?).await?;
+/// println!("page: {}", served.url());
+/// served.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Monitor(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    prices: PriceBook,
+    meter: ProcessMeter,
+    /// When the monitor was made.
+    began: Moment,
+    /// What the process had used by then.
+    before: Usage,
+    queries: Mutex<Vec<QueryRecord>>,
+}
+
+/// All that a monitor knows, at one moment.
+pub(crate) struct Everything<'a> {
+    pub now: Moment,
+    pub began: Moment,
+    pub queries: &'a [QueryRecord],
+    pub usage: Usage,
+    /// Processor time since the monitor was made, in seconds.
+    pub cpu_seconds: Option<f64>,
+    pub bill: Bill,
+    pub price_age_days: Option<i64>,
+}
+
+impl Monitor {
+    /// A monitor of this process; what it costs counts from now.
+    pub fn new(clock: Arc<dyn Clock>, prices: PriceBook) -> Self {
+        Self::with_meter(clock, prices, ProcessMeter::this())
+    }
+
+    /// A monitor of the process that `meter` reads.
+    pub fn with_meter(clock: Arc<dyn Clock>, prices: PriceBook, meter: ProcessMeter) -> Self {
+        let (began, before) = (moment(&*clock), meter.read());
+        Monitor(Arc::new(Shared { clock, prices, meter, began, before, queries: Mutex::default() }))
+    }
+
+    /// What queries tell; give it to [`tidemill_engine::start::StartOptions::listeners`].
+    pub fn listener(&self) -> Arc<dyn Listener> {
+        self.0.clone()
+    }
+
+    /// Says that a query of this name is about to be opened: until it is, it is shown as starting, and the
+    /// process is not ready.
+    pub fn announce(&self, name: &str) {
+        self.0.query(name, |_| {});
+    }
+
+    /// Says that all queries have been asked to stop.
+    pub fn drain(&self) {
+        self.0.queries().iter_mut().for_each(|query| query.course.draining = true);
+    }
+
+    /// Says that a query that was announced could not be opened, or has failed outside its loop.
+    pub fn fail(&self, name: &str, error: &Error) {
+        self.0.query(name, |query| query.end(Some(error)));
+    }
+
+    /// Answers over HTTP until [`Served::shutdown`]; on the current tokio runtime.
+    ///
+    /// # Errors
+    /// An address that cannot be had.
+    pub async fn serve(&self, listen: &Listen) -> Result<Served> {
+        http::serve(self.clone(), listen).await
+    }
+
+    /// The metrics as OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        self.with(crate::metrics::text)
+    }
+
+    /// What has happened since the monitor was made.
+    pub fn summary(&self) -> Summary {
+        self.with(Summary::of)
+    }
+
+    /// Time since the monitor's clock started.
+    pub(crate) fn now(&self) -> Moment {
+        moment(&*self.0.clock)
+    }
+
+    /// Reads everything at one moment. Queries wait meanwhile: `read` must only copy.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Everything<'_>) -> T) -> T {
+        let (now, usage) = (self.now(), self.0.meter.read());
+        let queries = self.0.queries();
+        let used = self.0.used(now, usage, &queries);
+        let (bill, cpu_seconds) = (Bill::of(&used, &self.0.prices), used.cpu_seconds);
+        let price_age_days = self.0.prices.age_days(now.micros);
+        read(&Everything { now, began: self.0.began, queries: &queries, usage, cpu_seconds, bill, price_age_days })
+    }
+}
+
+impl Shared {
+    fn queries(&self) -> MutexGuard<'_, Vec<QueryRecord>> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a query; a new name is a new query.
+    fn query(&self, name: &str, change: impl FnOnce(&mut QueryRecord)) {
+        let mut queries = self.queries();
+        let place = queries.iter().position(|query| query.name == name).unwrap_or_else(|| {
+            if queries.len() >= QUERIES_MAX {
+                let oldest = queries.iter().position(|query| query.course.ended.is_some()).unwrap_or_default();
+                queries.remove(oldest);
+            }
+            queries.push(QueryRecord::announced(name));
+            queries.len() - 1
+        });
+        change(&mut queries[place]);
+    }
+
+    fn used(&self, now: Moment, usage: Usage, queries: &[QueryRecord]) -> Used {
+        let sum = |of: fn(&QueryRecord) -> u64| queries.iter().map(of).sum();
+        Used {
+            cpu_seconds: usage.cpu_seconds.map(|seconds| seconds - self.before.cpu_seconds.unwrap_or_default()),
+            peak_bytes: usage.peak_bytes,
+            elapsed: now.elapsed.saturating_sub(self.began.elapsed),
+            rows_in: sum(|query| query.totals.rows_in),
+            bytes_in: sum(|query| query.totals.bytes_in),
+            bytes_out: sum(|query| query.totals.bytes_out),
+        }
+    }
+}
+
+impl Listener for Shared {
+    fn on_start(&self, started: &QueryStarted) {
+        let now = moment(&*self.clock);
+        self.query(&started.name, |query| {
+            // another run under a name starts from nothing
+            if query.started.is_some() {
+                *query = QueryRecord::announced(&started.name);
+            }
+            query.start(started, now);
+        });
+    }
+
+    fn on_begin(&self, query: &str) {
+        let now = moment(&*self.clock);
+        self.query(query, |query| query.begin(now));
+    }
+
+    fn on_epoch(&self, report: &EpochReport) {
+        let now = moment(&*self.clock);
+        self.query(&report.progress.name, |query| query.epoch(report, now));
+    }
+
+    fn on_idle(&self, query: &str) {
+        let now = moment(&*self.clock);
+        self.query(query, |query| query.idle(now));
+    }
+
+    fn on_end(&self, query: &str, error: Option<&Error>) {
+        self.query(query, |query| query.end(error));
+    }
+}
+
+fn moment(clock: &dyn Clock) -> Moment {
+    Moment { elapsed: clock.elapsed(), micros: clock.now_micros() }
+}
