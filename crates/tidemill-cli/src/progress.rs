@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidemill_core::{Clock, Error};
+use tidemill_core::Clock;
 use tidemill_engine::progress::{EpochReport, Listener};
 
 /// What to show.
@@ -50,6 +50,16 @@ impl Shown {
         Shown { kind, bar, clock, totals: Mutex::default() }
     }
 
+    /// A line beside the moving one.
+    pub fn note(&self, text: &str) {
+        self.bar.suspend(|| output::note(text));
+    }
+
+    /// Takes the moving line away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
     fn redraw(&self, report: &EpochReport) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.rows += report.progress.num_input_rows;
@@ -86,9 +96,5 @@ impl Listener for Shown {
             ProgressKind::Json => output::line(serde_json::to_string(&report.progress).unwrap_or_default()),
             ProgressKind::Bar => self.redraw(report),
         }
-    }
-
-    fn on_end(&self, _query: &str, _error: Option<&Error>) {
-        self.bar.finish_and_clear();
     }
 }

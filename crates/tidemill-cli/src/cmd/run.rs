@@ -3,7 +3,6 @@
 use crate::progress::{ProgressKind, Shown};
 use crate::{output, wiring};
 use clap::Args;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidemill_core::options::GivenOption;
@@ -13,6 +12,7 @@ use tidemill_engine::pipeline::query::Query;
 use tidemill_engine::pipeline::settings::Trigger;
 use tidemill_engine::progress::Listener;
 use tidemill_engine::start::{QueryHandle, StartOptions, start};
+use tidemill_ops::{Listen, Monitor, PriceBook, Served};
 
 /// Options of the verb.
 #[derive(Debug, Args)]
@@ -32,13 +32,18 @@ pub struct Run {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
-    /// Address of the page, the metrics and the health checks; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4040")]
-    listen: String,
+    /// Address of the page, the metrics and the health checks: port 0 takes a free one, 'off' none.
+    /// Default: 127.0.0.1:4040, or a free port when that is taken.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
 
     /// What to show while it runs.
     #[arg(long, value_enum, default_value_t = ProgressKind::Bar)]
     progress: ProgressKind,
+
+    /// Prices of the cost figures, a JSON file; default: the setting `price_book`, else list prices.
+    #[arg(long, value_name = "FILE")]
+    price_book: Option<PathBuf>,
 
     /// Write to sinks that hold rows this pipeline wrote from another checkpoint: append to them.
     #[arg(long, value_name = "append")]
@@ -58,18 +63,60 @@ impl Run {
                 return Err(Error::new(Kind::Usage, format!("--new-incarnation takes 'append', not '{other}'")));
             }
         };
+        let monitor = Monitor::new(wiring::clock(), self.prices(&queries)?);
+        let shown = Arc::new(Shown::new(self.progress, wiring::clock()));
         let runtime = wiring::runtime()?;
-        runtime.block_on(async {
-            let shown: Arc<dyn Listener> = Arc::new(Shown::new(self.progress, wiring::clock()));
-            let mut handles = Vec::with_capacity(queries.len());
-            let several = queries.len() > 1;
-            for query in queries {
-                let options = self.options(&query, several, accept_foreign, &registry, shown.clone())?;
-                handles.push(start(query, options).await?);
+        let ended = runtime.block_on(async {
+            let served = self.page(&monitor).await?;
+            let ended = async {
+                let several = queries.len() > 1;
+                queries.iter().for_each(|query| monitor.announce(&query.name));
+                let mut handles = Vec::with_capacity(queries.len());
+                for query in queries {
+                    let listeners: [Arc<dyn Listener>; 2] = [shown.clone(), monitor.listener()];
+                    let options = self.options(&query, several, accept_foreign, &registry, listeners.into())?;
+                    handles.push(start(query, options).await?);
+                }
+                finish(handles, &monitor, &shown).await
+            };
+            let ended = ended.await;
+            shown.finish();
+            if let Some(served) = served {
+                served.shutdown().await;
             }
-            finish(handles).await
+            ended
         })?;
+        if self.progress == ProgressKind::Bar {
+            output::note(format!("{}: {}\n{}", spec.name, ended.word(), monitor.summary().text()));
+        }
         Ok(0)
+    }
+
+    /// What things cost: the option, else the setting, else the list prices.
+    fn prices(&self, queries: &[Query]) -> Result<PriceBook> {
+        let of_setting = queries.iter().find_map(|query| query.session.settings.price_book());
+        match self.price_book.as_deref().or(of_setting.map(Path::new)) {
+            Some(file) => PriceBook::read(file),
+            None => PriceBook::list(),
+        }
+    }
+
+    /// Serves the page and says where. A pipeline that did not ask for one runs without it as well.
+    async fn page(&self, monitor: &Monitor) -> Result<Option<Served>> {
+        let served = match self.listen.as_deref() {
+            Some("off") => return Ok(None),
+            Some(address) => monitor.serve(&Listen::at(address)?).await?,
+            None => match monitor.serve(&Listen::default()).await {
+                Ok(served) => served,
+                Err(error) => {
+                    output::note(format!("no page: {}", error.chain()));
+                    return Ok(None);
+                }
+            },
+        };
+        let moved = served.moved.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        output::note(format!("page: {}{moved}", served.url()));
+        Ok(Some(served))
     }
 
     fn options(
@@ -78,7 +125,7 @@ impl Run {
         several: bool,
         accept_foreign: bool,
         registry: &tidemill_core::Registry,
-        listener: Arc<dyn Listener>,
+        listeners: Vec<Arc<dyn Listener>>,
     ) -> Result<StartOptions> {
         let settings = &query.session.settings;
         let base = match (&self.checkpoint, settings.checkpoint()) {
@@ -102,24 +149,32 @@ impl Run {
             accept_foreign,
             dead_letter: Some(letters),
             clock: wiring::clock(),
-            listeners: vec![listener],
+            listeners,
         })
     }
+}
 
-    /// The address of the page.
-    ///
-    /// # Errors
-    /// Text that is no address.
-    pub fn address(&self) -> Result<SocketAddr> {
-        self.listen.parse().map_err(|_| {
-            Error::new(Kind::Usage, format!("--listen takes an address such as 127.0.0.1:4040, not '{}'", self.listen))
-        })
+/// How a run without an error ended.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    /// There was nothing more to do.
+    Done,
+    /// Somebody asked it to.
+    Stopped,
+}
+
+impl Ended {
+    fn word(self) -> &'static str {
+        match self {
+            Ended::Done => "done",
+            Ended::Stopped => "stopped",
+        }
     }
 }
 
 /// Waits until every query has ended. The first signal drains: each finishes its epoch; the second
 /// stops at once.
-async fn finish(handles: Vec<QueryHandle>) -> Result<()> {
+async fn finish(handles: Vec<QueryHandle>, monitor: &Monitor, shown: &Shown) -> Result<Ended> {
     let ended = async {
         let outcomes = futures::future::join_all(handles.iter().map(|handle| async {
             let outcome = handle.ended().await;
@@ -133,10 +188,13 @@ async fn finish(handles: Vec<QueryHandle>) -> Result<()> {
     };
     let mut ended = std::pin::pin!(ended);
     let mut signals = wiring::Signals::new()?;
+    let mut how = Ended::Done;
     let failed = tokio::select! {
         failed = &mut ended => failed,
         () = signals.next() => {
-            output::note("stopping after the running epoch; once more stops at once");
+            how = Ended::Stopped;
+            monitor.drain();
+            shown.note("stopping after the running epoch; once more stops at once");
             handles.iter().for_each(QueryHandle::stop);
             tokio::select! {
                 failed = &mut ended => failed,
@@ -144,5 +202,5 @@ async fn finish(handles: Vec<QueryHandle>) -> Result<()> {
             }
         }
     };
-    failed.map_or(Ok(()), |error| Err(unshared(error)))
+    failed.map_or(Ok(how), |error| Err(unshared(error)))
 }
