@@ -41,7 +41,7 @@ fn ours(error: DataFusionError) -> Result<Error, DataFusionError> {
 pub fn divide_by_zero() -> Error {
     Error::new(Kind::Data, "division by zero")
         .class("DIVIDE_BY_ZERO")
-        .help("use try_divide to get NULL instead, or SET ansi = false")
+        .help("SET ansi = false to get NULL instead")
 }
 
 /// Spark's error for an arithmetic overflow under ANSI rules; `instead` is the `try_` function, if any.

@@ -120,7 +120,7 @@ pub fn index(input: Typed, by: Typed, context: &CallContext<'_>) -> Result<Typed
 fn out_of_bounds(index: i32, length: usize, class: &str) -> Error {
     Error::new(Kind::Data, format!("the index {index} is out of bounds: the array has {length} elements"))
         .class(class)
-        .help("use try_element_at or get to get NULL instead")
+        .help("use try_element_at to get NULL instead")
 }
 
 fn elements(array: &ArrayRef, by: &ArrayRef, find: impl Fn(i32, usize) -> Result<Option<usize>>) -> Result<ArrayRef> {
