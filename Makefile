@@ -40,7 +40,7 @@ test-python: test-rust
 	@$(ENV)
 	install -m 755 "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
 	export PYTHONPATH=python
-	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden
+	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill bench
 
 test-kill: test-rust

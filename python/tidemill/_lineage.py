@@ -63,6 +63,17 @@ def qualifiers(relation: Node) -> frozenset[str]:
             return frozenset()
 
 
+def qualifiers_in_order(relation: Node) -> list[str]:
+    """The qualifiers of a relation's columns, from left to right."""
+    if relation["node"] == "join":
+        left = qualifiers_in_order(relation["left"])
+        semi = relation["kind"] in ("left_semi", "left_anti")
+        return left if semi else left + qualifiers_in_order(relation["right"])
+    if relation["node"] in ("alias", "table") or "input" not in relation:
+        return sorted(qualifiers(relation))
+    return qualifiers_in_order(relation["input"])
+
+
 def _name_over(name: list[str], frame: Node, inputs: tuple[Node, ...]) -> list[str]:
     paths = [path for path in (_path(relation, frame) for relation in inputs) if path]
     if not paths:

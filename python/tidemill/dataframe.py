@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill import _lineage
+from tidemill._joins import join_kind
 from tidemill.column import FRAME, Column, ColumnOrName, Node, col, expr, name_parts, sort_key, to_column, to_columns
 from tidemill.errors import (
     AnalysisException,
@@ -30,23 +31,6 @@ if TYPE_CHECKING:
     from tidemill.grouped import GroupedData
     from tidemill.types import Row, StructType
     from tidemill.writer import DataStreamWriter
-
-JOIN_KINDS = {
-    "inner": "inner",
-    "cross": "cross",
-    "outer": "full_outer",
-    "full": "full_outer",
-    "fullouter": "full_outer",
-    "left": "left_outer",
-    "leftouter": "left_outer",
-    "right": "right_outer",
-    "rightouter": "right_outer",
-    "semi": "left_semi",
-    "leftsemi": "left_semi",
-    "anti": "left_anti",
-    "leftanti": "left_anti",
-}
-"""Names of joins without their underscores, and the kind each means."""
 
 
 class DataFrame:
@@ -132,7 +116,7 @@ class DataFrame:
         """All columns but one of one side of a join."""
         stars = [
             {"node": "star", "qualifier": [side], "except": [name] if side == qualifier else []}
-            for side in _ordered_qualifiers(self._relation)
+            for side in _lineage.qualifiers_in_order(self._relation)
         ]
         return self._node("project", list=stars)
 
@@ -312,7 +296,7 @@ class DataFrame:
         """
         if not isinstance(other, DataFrame):
             raise wrong_type("other", "a DataFrame", other)
-        kind = _join_kind(how)
+        kind = join_kind(how)
         left, right = _lineage.sides(self._relation, other._relation)
         relation: Node = {"node": "join", "left": left, "right": right, "kind": kind}
         given = _listed([on]) if on is not None else []
@@ -555,29 +539,6 @@ def _frame(other: Any) -> DataFrame:
     if not isinstance(other, DataFrame):
         raise wrong_type("other", "a DataFrame", other)
     return other
-
-
-def _join_kind(how: str | None) -> str:
-    kind = JOIN_KINDS.get((how or "inner").lower().replace("_", ""))
-    if kind is None:
-        known = ["inner", "left", "right", "full", "left_semi", "left_anti", "cross"]
-        raise AnalysisException(
-            f"there is no join of kind `{how}`\n  = help: kinds: {', '.join(known)}",
-            "UNSUPPORTED_JOIN_TYPE",
-            {"typ": str(how)},
-        )
-    return kind
-
-
-def _ordered_qualifiers(relation: Node) -> list[str]:
-    """The qualifiers of a relation's columns, from left to right."""
-    if relation["node"] == "join":
-        left = _ordered_qualifiers(relation["left"])
-        semi = relation["kind"] in ("left_semi", "left_anti")
-        return left if semi else left + _ordered_qualifiers(relation["right"])
-    if relation["node"] in ("alias", "table") or "input" not in relation:
-        return sorted(_lineage.qualifiers(relation))
-    return _ordered_qualifiers(relation["input"])
 
 
 def _public(kind: type) -> list[str]:
