@@ -1,0 +1,72 @@
+"""A program with a foreachBatch function is killed (SIGKILL) at random moments; nothing is lost and nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import deltalake
+import pytest
+
+ROWS = 4_000
+KILLS = 5
+SECONDS_MAX = 120.0
+
+PROGRAM = """
+import sys
+from tidemill import StreamProcessor, functions as F
+
+log, checkpoint, table, trigger = sys.argv[1:]
+stream = StreamProcessor("log", log, options={"maxOffsetsPerTrigger": 40}).read_stream(
+    "user-events", "event_id STRING, user_id STRING, timestamp TIMESTAMP"
+)
+write = stream.writeStream.option("checkpointLocation", checkpoint)
+write = write.trigger(availableNow=True) if trigger == "availableNow" else write
+query = write.foreachBatch(
+    lambda batch, batch_id: batch.withColumn("batch_id", F.lit(batch_id)).write.format("delta").mode("append").save(table)
+).start()
+query.awaitTermination()
+"""
+
+
+def run(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def rows_in(table: str) -> int:
+    return deltalake.DeltaTable(table).to_pyarrow_table().num_rows if os.path.isdir(f"{table}/_delta_log") else 0
+
+
+def test_nothing_is_lost_or_doubled(tmp_path, produce):
+    produce(ROWS)
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    places = [str(tmp_path / "log"), str(tmp_path / "checkpoint"), str(tmp_path / "table")]
+    until, kills = time.monotonic() + SECONDS_MAX, 0
+    while kills < KILLS and time.monotonic() < until:
+        before = rows_in(places[2])
+        process = run([*places, "asap"])
+        # it is killed while it works, not while Python starts
+        while rows_in(places[2]) <= before and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        _, error = process.communicate()
+        assert process.returncode == -9, error
+        kills += 1
+        if rows_in(places[2]) == ROWS:
+            break
+    if kills == 0:
+        pytest.fail("it was never killed")
+    last = run([*places, "availableNow"])
+    _, error = last.communicate(timeout=60)
+    assert last.returncode == 0, error
+    table = deltalake.DeltaTable(places[2]).to_pyarrow_table()
+    ids = table.column("event_id").to_pylist()
+    assert (len(ids), len(set(ids))) == (ROWS, ROWS)
+    batches = sorted(set(table.column("batch_id").to_pylist()))
+    assert batches == list(range(len(batches)))
