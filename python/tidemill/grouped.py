@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidemill.column import Column, Node, call, col, lit, to_column
-from tidemill.errors import refused_on_stream, wrong_type
+from tidemill.errors import AnalysisException, refused_on_stream, wrong_type
 
 if TYPE_CHECKING:
     from tidemill.dataframe import DataFrame
@@ -59,8 +59,13 @@ class GroupedData:
         return self._each("max", cols)
 
     def pivot(self, pivot_col: str, values: list[Any] | None = None) -> GroupedData:
-        """Values as columns. Not there for streams, as in Spark."""
-        raise refused_on_stream("pivot()", "aggregate each value by F.sum(F.when(..)) or FILTER (WHERE ..)")
+        """Values as columns. Streams refuse it, as in Spark; tables do not have it yet."""
+        instead = "aggregate each value by F.sum(F.when(..))"
+        if self._frame.isStreaming:
+            raise refused_on_stream("pivot()", instead)
+        raise AnalysisException(
+            f"pivot() is not supported by this version of Tidemill\n  = help: {instead}", "UNSUPPORTED_FEATURE"
+        )
 
     def _each(self, function: str, cols: tuple[str, ...]) -> DataFrame:
         names = list(cols) or [

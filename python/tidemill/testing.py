@@ -15,7 +15,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tidemill import _tidemill, functions, types
 from tidemill.dataframe import DataFrame
@@ -94,7 +94,7 @@ def run_case(path: str | os.PathLike[str], *, parallelism: int = 2, restart: boo
     options = json.dumps({"parallelism": parallelism, "restart": restart})
     with translated():
         verdict, why = _tidemill.run_case(os.fspath(path), json.dumps(frame._relation), options)
-    return Outcome(verdict, why)
+    return Outcome(cast(Verdict, verdict), why)
 
 
 def build(case: dict[str, Any], code: str) -> DataFrame:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any
 
 from tidemill.column import Column, ColumnOrName, call, lit, to_column
 from tidemill.errors import PySparkValueError, wrong_type
-
-T = TypeVar("T")
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 """How many lambdas stand around the one being built, so that names of their parameters differ."""
@@ -21,7 +19,7 @@ def number(value: ColumnOrName | float) -> Column:
     return lit(value) if isinstance(value, (int, float)) else to_column(value)
 
 
-def optional(convert: Callable[[T], Column], value: T | None) -> Column | None:
+def optional(convert: Callable[[Any], Column], value: object) -> Column | None:
     """The argument as a column, None when it is absent."""
     return None if value is None else convert(value)
 
