@@ -16,27 +16,24 @@ EXPECTED = {
 CREATE TEMP TABLE expected AS
 SELECT count(*) AS rows, sum(n) AS n FROM (
     SELECT user_id, minute + to_minutes(-before) AS window_start, sum(n) AS n
-    FROM (SELECT user_id, time_bucket(INTERVAL 1 MINUTE, ts) AS minute, count(*) AS n FROM events GROUP BY ALL)
+    FROM (SELECT user_id, time_bucket(INTERVAL 1 MINUTE, ts) AS minute, count(*) AS n FROM events GROUP BY 1, 2)
     CROSS JOIN range(5) AS earlier(before)
-    GROUP BY ALL
-    HAVING window_start + INTERVAL 5 MINUTE <= (SELECT max(ts) - INTERVAL 10 MINUTE FROM events)
-)""",
+    GROUP BY 1, 2
+) WHERE window_start + INTERVAL 5 MINUTE <= (SELECT max(ts) - INTERVAL 10 MINUTE FROM events)""",
     "w3": """
 CREATE TEMP TABLE expected AS
 SELECT count(*) AS rows, sum(n) AS n FROM (
     SELECT event_type, time_bucket(INTERVAL 1 MINUTE, ts) AS window_start, count(*) AS n
-    FROM events GROUP BY ALL
-    HAVING window_start + INTERVAL 1 MINUTE <= (SELECT max(ts) - INTERVAL 10 MINUTE FROM events)
-)""",
+    FROM events GROUP BY 1, 2
+) WHERE window_start + INTERVAL 1 MINUTE <= (SELECT max(ts) - INTERVAL 10 MINUTE FROM events)""",
 }
 SESSIONS = """
 SELECT sum(sessions) FROM (
     SELECT user_id, minute + to_minutes(-before) AS window_start, count(DISTINCT session_id) AS sessions
     FROM (SELECT DISTINCT user_id, session_id, time_bucket(INTERVAL 1 MINUTE, ts) AS minute FROM events)
     CROSS JOIN range(5) AS earlier(before)
-    GROUP BY ALL
-    HAVING window_start + INTERVAL 5 MINUTE <= (SELECT max(ts) - INTERVAL 10 MINUTE FROM events)
-)"""
+    GROUP BY 1, 2
+) WHERE window_start + INTERVAL 5 MINUTE <= (SELECT max(ts) - INTERVAL 10 MINUTE FROM events)"""
 
 
 def check(workload: str, data: Path, results: Path) -> None:

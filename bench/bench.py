@@ -37,7 +37,11 @@ class Bench:
             return
         shutil.rmtree(self.data, ignore_errors=True)
         print(f"making {self.asked.events:,} events in {self.data}", flush=True)
-        env = {"DATA": str(self.data), "EVENTS": str(self.asked.events), "RATE": str(-(-self.asked.events // SPAN_SECONDS))}
+        env = {
+            "DATA": str(self.data),
+            "EVENTS": str(self.asked.events),
+            "RATE": str(-(-self.asked.events // SPAN_SECONDS)),
+        }
         self.tidemill("data", self.fresh("make"), env)
         (self.data / "complete").touch()
 
@@ -133,7 +137,9 @@ class Bench:
         print(f"\nevent to committed result at {latency.RATE:,} events/s, in milliseconds\n")
         print(f"{'workload':<16}{'engine':<10}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}")
         for row in (row for row in self.rows if "p99" in row):
-            print(f"{row['workload']:<16}{row['engine']:<10}{row['p50']:>8}{row['p95']:>8}{row['p99']:>8}{row['most']:>8}")
+            print(
+                f"{row['workload']:<16}{row['engine']:<10}{row['p50']:>8}{row['p95']:>8}{row['p99']:>8}{row['most']:>8}"
+            )
 
 
 def main() -> int:

@@ -50,7 +50,9 @@ class Feeder(threading.Thread):
         self.started = time.time()
         for number in range(round(self.seconds / INTERVAL_SECONDS)):
             due = self.started + (number + 1) * INTERVAL_SECONDS
-            lines = [event(number * a_file + at, due - INTERVAL_SECONDS * (1 - (at + 1) / a_file)) for at in range(a_file)]
+            lines = [
+                event(number * a_file + at, due - INTERVAL_SECONDS * (1 - (at + 1) / a_file)) for at in range(a_file)
+            ]
             hidden = self.folder / f".{number:06}"
             hidden.write_text("".join(lines))
             time.sleep(max(0.0, due - time.time()))
@@ -117,7 +119,9 @@ def run(command: list[str], env: dict[str, str], work: Path, published, warm: fl
     data.mkdir(parents=True)
     feeder = Feeder(data, warm + seconds)
     with (work / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         wait_until_ready(process, work)
         feeder.start()

@@ -44,7 +44,9 @@ def measure(command: list[str], log: Path, env: dict[str, str] | None = None) ->
     watcher = threading.Thread(target=watch)
     watcher.start()
     with log.open("wb") as out:
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False).returncode
+        code = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, check=False
+        ).returncode
     seconds = time.monotonic() - started
     reap_orphans()
     done.set()

@@ -81,9 +81,11 @@ def dead_letters(db: duckdb.DuckDBPyConnection) -> Finding:
     """Every broken record is there once, with its bytes."""
     expected = one(db, "SELECT (SELECT count(*) FROM raw) - (SELECT count(*) FROM events)")
     found = one(db, "SELECT count(*) FROM letter_rows")
-    distinct = one(db, "SELECT count(DISTINCT (source, partition, \"offset\")) FROM letter_rows")
+    distinct = one(db, 'SELECT count(DISTINCT (source, partition, "offset")) FROM letter_rows')
     foreign = one(db, "SELECT count(*) FROM (SELECT decode(value) FROM letter_rows EXCEPT ALL SELECT value FROM raw)")
-    return Finding("dead letters", expected, found, expected == found == distinct and foreign == 0, "each with its bytes")
+    return Finding(
+        "dead letters", expected, found, expected == found == distinct and foreign == 0, "each with its bytes"
+    )
 
 
 def same_rows(db: duckdb.DuckDBPyConnection, what: str, table: str) -> Finding:
@@ -91,14 +93,18 @@ def same_rows(db: duckdb.DuckDBPyConnection, what: str, table: str) -> Finding:
     missing = one(db, f"SELECT count(*) FROM (SELECT {EXACT} FROM expected EXCEPT ALL SELECT {EXACT} FROM {table})")
     extra = one(db, f"SELECT count(*) FROM (SELECT {EXACT} FROM {table} EXCEPT ALL SELECT {EXACT} FROM expected)")
     expected, found = one(db, "SELECT count(*) FROM expected"), one(db, f"SELECT count(*) FROM {table}")
-    return Finding(what, expected, found, missing == extra == 0 and expected > 0, f"{missing} missing, {extra} too many")
+    return Finding(
+        what, expected, found, missing == extra == 0 and expected > 0, f"{missing} missing, {extra} too many"
+    )
 
 
 def averages(db: duckdb.DuckDBPyConnection) -> Finding:
     """Averages agree to 12 digits: the order of additions differs."""
     joined = "FROM expected JOIN gold USING (window_start, user_id)"
     close = "abs(expected.avg_duration - gold.avg_duration) <= 1e-12 * greatest(1, abs(expected.avg_duration))"
-    alike = one(db, f"SELECT count(*) {joined} WHERE {close} OR (expected.avg_duration IS NULL AND gold.avg_duration IS NULL)")
+    alike = one(
+        db, f"SELECT count(*) {joined} WHERE {close} OR (expected.avg_duration IS NULL AND gold.avg_duration IS NULL)"
+    )
     total = one(db, "SELECT count(*) FROM expected")
     return Finding("averages", total, alike, total == alike)
 

@@ -72,7 +72,9 @@ def verdict(out: Path) -> int:
     findings = check.compare(out)
     for finding in findings:
         mark = "ok  " if finding.is_right else "FAIL"
-        print(f"    {mark} {finding.what:<34} expected {finding.expected:>9,}  found {finding.found:>9,}  {finding.note}")
+        print(
+            f"    {mark} {finding.what:<34} expected {finding.expected:>9,}  found {finding.found:>9,}  {finding.note}"
+        )
     wrong = [finding for finding in findings if not finding.is_right]
     print(f"\n    compared in {time.monotonic() - started:.1f} s; everything is in {shown(out)}")
     print("    nothing was lost, nothing doubled" if not wrong else "    THE RESULTS DIFFER")

@@ -45,7 +45,7 @@ class Worker:
         table: list[str] = []
         for line in self.process.stdout or []:
             line = line.rstrip("\n")
-            if line.startswith("Batch:") or line.startswith("Epoch"):
+            if line.startswith("Batch:"):
                 table = []
                 self._tables.append(table)
                 del self._tables[:-2]
