@@ -10,6 +10,7 @@ from pathlib import Path
 import aims
 import checkpoint
 import events
+import outputs
 from deltalake import DeltaTable
 from life import Failed
 
@@ -41,10 +42,12 @@ class FilesDelta:
 
     name = "files-delta"
     aims = aims.GENERAL + STAGES
-    trigger = ("--trigger", "processing-time 5ms")
+    query = "loop"
+    last_runs = 1
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
+        self.checkpoint = folder / "loop.ckpt"
         self.seed = seed
         self.fed = 0
         self.oracle = events.Oracle(DELAY)
@@ -74,13 +77,13 @@ class FilesDelta:
         """What the next start has to recover from."""
         tables = [self.folder / "loop" / name for name in ("results", "letters")]
         return checkpoint.situation(
-            checkpoint.read(self.folder / "loop.ckpt"), [checkpoint.delta_epoch(table) for table in tables]
+            checkpoint.read(self.checkpoint), [checkpoint.delta_epoch(table) for table in tables]
         )
 
     def results(self, name: str) -> Counter[tuple]:
         """The rows that a run has written, as `deltalake` reads them."""
         table = self.folder / name / "results"
-        return Counter(rows(DeltaTable(table).to_pyarrow_table())) if table.exists() else Counter()
+        return Counter(outputs.rows(DeltaTable(table).to_pyarrow_table())) if table.exists() else Counter()
 
     def letters(self, name: str) -> Counter[bytes]:
         """The malformed lines that a run has kept."""
@@ -113,7 +116,7 @@ class FilesDelta:
         except (ImportError, duckdb.Error):
             connection.register("results", DeltaTable(table).to_pyarrow_dataset())
             scan, way = "results", "its Arrow scan (the delta extension is not installed)"
-        seen = Counter(rows(connection.execute(f"SELECT * FROM {scan}").fetch_arrow_table()))
+        seen = Counter(outputs.rows(connection.execute(f"SELECT * FROM {scan}").fetch_arrow_table()))
         if seen != self.results("loop"):
             raise Failed("DuckDB reads other rows from the Delta table than deltalake does")
         return f"DuckDB {duckdb.__version__} reads the same {seen.total()} rows by {way}"
@@ -130,14 +133,3 @@ class FilesDelta:
             raise Failed(f"{table} names files that are not there: {sorted(missing)}")
         orphans = len(there - named)
         return f"{table.name}: version {delta.version()}, {len(named)} files, {orphans} orphans of killed epochs"
-
-
-def rows(table) -> list[tuple]:
-    """The rows of an Arrow table as the oracle writes them: times in milliseconds since 1970."""
-    columns = []
-    for name in events.COLUMNS:
-        column = table[name].to_pylist()
-        if name in ("opened", "closed"):
-            column = [round(time.timestamp() * 1000) for time in column]
-        columns.append(column)
-    return list(zip(*columns, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import aims
 import checkpoint
 import events
-import pyarrow.parquet as parquet
+import outputs
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from life import Failed
@@ -40,10 +40,12 @@ class KafkaKafka:
 
     name = "kafka-kafka"
     aims = aims.GENERAL
-    trigger = ("--trigger", "processing-time 5ms")
+    query = "loop"
+    last_runs = 1
 
     def __init__(self, folder: Path, seed: int, brokers: str) -> None:
         self.folder = folder
+        self.checkpoint = folder / "loop.ckpt"
         self.seed = seed
         self.brokers = brokers
         self.fed = 0
@@ -75,8 +77,8 @@ class KafkaKafka:
 
     def situation(self) -> str:
         """What the next start has to recover from; what the broker holds is not asked for."""
-        directory = self.folder / "loop.ckpt"
-        return checkpoint.situation(checkpoint.read(directory), [checkpoint.files_epoch(directory / "dead_letters")])
+        letters = checkpoint.files_epoch(self.checkpoint / "dead_letters")
+        return checkpoint.situation(checkpoint.read(self.checkpoint), [letters])
 
     def results(self, name: str) -> Counter[tuple]:
         """The committed records of a topic, as a plain consumer reads them."""
@@ -121,12 +123,8 @@ class KafkaKafka:
 
     def letters(self, name: str) -> Counter[bytes]:
         """The malformed records that a run has kept: the published files, and no others."""
-        directory = self.folder / f"{name}.ckpt" / "dead_letters"
-        values: Counter[bytes] = Counter()
-        for manifest in sorted((directory / "_tidemill" / "log").glob("*.json")):
-            for file in json.loads(manifest.read_text(encoding="utf-8"))["files"]:
-                values.update(parquet.read_table(directory / file["name"])["value"].to_pylist())
-        return values
+        letters = outputs.published(self.folder / f"{name}.ckpt" / "dead_letters")
+        return Counter(letters["value"].to_pylist()) if letters else Counter()
 
     def inspect(self) -> list[str]:
         """How much of the topic belongs to killed epochs, which readers of committed records never see."""

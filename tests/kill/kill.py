@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills a running pipeline with SIGKILL again and again, and compares what came out.
 
-    kill.py --program PATH [--rounds 200] [--pipeline files-delta|kafka-kafka|all] [--seed S]
+    kill.py --program PATH [--rounds 200] [--pipeline files-delta|log-files|kafka-kafka|all] [--seed S]
     kill.py --program PATH --short        a few rounds of each, for every test run
 
 Input comes while the program runs; it is killed at moments that are aimed at (aims.py), started again
@@ -32,12 +32,13 @@ from life import Ended, Failed, Life, watched  # noqa: E402
 from validator import compare, premature  # noqa: E402
 from watch import Watch  # noqa: E402
 
-SHORT_ROUNDS = {"files-delta": 12, "kafka-kafka": 5}
+SHORT_ROUNDS = {"files-delta": 12, "log-files": 6, "kafka-kafka": 5}
 PROGRESS_ROUNDS = 20
 WARM_UP_REPORTS = 12
 END_SECONDS_MAX = 300.0
 PARALLELISM = (1, 2, 4)
 SEGMENTS_MAX = 80
+TRIGGER = ("--trigger", "processing-time 5ms")
 
 
 class Loop:
@@ -75,12 +76,12 @@ class Loop:
         """Starts the program; `feed` is called when it may want more input."""
         command = [str(self.program), "run", f"{name}.sql", "--checkpoint", f"{name}.ckpt"]
         command += ["--progress", "json", "--listen", "127.0.0.1:0", *options]
-        return Life(command, self.folder, watch, feed)
+        return Life(command, self.folder, watch, self.pipeline.query, feed)
 
     def warm_up(self) -> aims.Pace:
         """A first life, to have every directory and to learn how long things take."""
         self.pipeline.feed()
-        life = self.life("loop", *self.pipeline.trigger, watch=(watch := Watch()), feed=self.pipeline.feed)
+        life = self.life("loop", *TRIGGER, watch=(watch := Watch()), feed=self.pipeline.feed)
         try:
             if not life.until(lambda: len(life.reports) >= WARM_UP_REPORTS, 60.0):
                 raise Failed(f"no {WARM_UP_REPORTS} epochs in 60 s\n--- its standard error\n{life.told()}")
@@ -93,11 +94,10 @@ class Loop:
     def round(self, pace: aims.Pace) -> None:
         """One life that ends with a kill."""
         aim = self.dice.choices(self.pipeline.aims, [aim.weight for aim in self.pipeline.aims])[0]
-        checkpointed = self.folder / "loop.ckpt"
-        directories = {"journal": checkpointed / "journal", "snapshots": checkpointed / "snapshots"}
+        directories = {name: self.pipeline.checkpoint / name for name in ("journal", "snapshots")}
         watch = watched(directories | self.pipeline.directories())
         parallelism = f"parallelism={self.dice.choice(PARALLELISM)}"
-        life = self.life("loop", *self.pipeline.trigger, "--set", parallelism, watch=watch, feed=self.pipeline.feed)
+        life = self.life("loop", *TRIGGER, "--set", parallelism, watch=watch, feed=self.pipeline.feed)
         try:
             reached = aim.reach(life, self.dice, pace)
         finally:
@@ -112,7 +112,7 @@ class Loop:
 
     def note(self) -> None:
         """What the kill has left."""
-        facts = checkpoint.read(self.folder / "loop.ckpt")
+        facts = checkpoint.read(self.pipeline.checkpoint)
         self.snapshots.update(facts.snapshots)
         self.segments.update(facts.segments)
         self.from_snapshot += bool(facts.snapshots)
@@ -125,7 +125,7 @@ class Loop:
 
     def finish(self) -> None:
         """Runs the rest undisturbed, runs all of it afresh, and compares."""
-        for name in ("loop", "undisturbed"):
+        for name in ("loop", "undisturbed") * self.pipeline.last_runs:
             life = self.life(name, "--trigger", "available-now", watch=(watch := Watch()))
             life.end(END_SECONDS_MAX)
             watch.close()
@@ -142,7 +142,7 @@ class Loop:
     def tell(self, rows: int) -> None:
         """What was compared, and what the rounds went through."""
         oracle = self.pipeline.oracle
-        facts = checkpoint.read(self.folder / "loop.ckpt")
+        facts = checkpoint.read(self.pipeline.checkpoint)
         print(f"{self.pipeline.name}: {rows} rows and {oracle.bad.total()} dead letters equal to those of an")
         print(f"    undisturbed run and of the oracle; {oracle.late} late events were left out by all three")
         for line in self.pipeline.inspect():
@@ -162,7 +162,7 @@ class Loop:
         lacking += [one for one in wanted if rounds >= 100 and not self.situations[one]]
         if rounds >= 100 and not self.from_snapshot:
             lacking.append("a start from a snapshot")
-        segments = len(checkpoint.read(self.folder / "loop.ckpt").segments)
+        segments = len(checkpoint.read(self.pipeline.checkpoint).segments)
         if segments > SEGMENTS_MAX:
             raise Failed(f"the journal has grown to {segments} segments: old ones are not forgotten")
         if lacking:
@@ -218,6 +218,10 @@ def opened(name: str, folder: Path, seed: int, cleanup: contextlib.ExitStack):
         from files_delta import FilesDelta
 
         return FilesDelta(folder, seed)
+    if name == "log-files":
+        from log_files import LogFiles
+
+        return LogFiles(folder, seed)
     import services
     from kafka_kafka import KafkaKafka
 

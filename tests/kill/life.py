@@ -33,12 +33,13 @@ class Ended(Failed):
 
 
 class Life:
-    """A running program whose reports and files are counted as they come."""
+    """A running program; the reports of its query and its files are counted as they come."""
 
-    def __init__(self, command: list[str], folder: Path, watch: Watch, feed: Callable[[], None]) -> None:
+    def __init__(self, command: list[str], folder: Path, watch: Watch, query: str, feed: Callable[[], None]) -> None:
         self.errors = folder / "stderr.log"
         self.reports: list[float] = []
         self.seen: Counter[str] = Counter()
+        self._query = query
         self._feed = feed
         self._watch = watch
         self._partial = b""
@@ -118,7 +119,8 @@ class Life:
             return
         *lines, self._partial = (self._partial + (content or b"")).split(b"\n")
         for line in lines:
-            if line.startswith(b"{") and json.loads(line).get("numInputRows"):
+            report = json.loads(line) if line.startswith(b"{") else {}
+            if report.get("name") == self._query and report["numInputRows"]:
                 self.reports.append(time.monotonic())
                 self.feed()
 
