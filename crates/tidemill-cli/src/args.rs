@@ -39,10 +39,10 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the verb; gives the exit code.
-    pub fn run(self) -> Result<u8> {
+    /// Runs the verb; gives the exit code. `quiet` when it is to say only errors.
+    pub fn run(self, quiet: bool) -> Result<u8> {
         match self {
-            Command::Run(command) => command.run(),
+            Command::Run(command) => command.run(quiet),
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Test(command) => command.run(),

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         }
     };
     wiring::start_logging(args.verbose, args.quiet);
-    match args.command.run() {
+    match args.command.run(args.quiet) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::error(&error);

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_core::Clock;
-use tidemill_engine::progress::{EpochReport, Listener};
+use tidemill_engine::progress::{EpochReport, Listener, iso};
 
 /// What to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,8 +78,8 @@ impl Shown {
         if let Some(latency) = progress.latency_ms {
             line += &format!("  latency p50 {:.1} ms p99 {:.1} ms", latency.p50, latency.p99);
         }
-        if let Some(watermark) = &progress.event_time.watermark {
-            line += &format!("  watermark {watermark}");
+        if let Some(millis) = report.next_watermark.filter(|millis| *millis > 0) {
+            line += &format!("  watermark {}", iso(millis.saturating_mul(1000)));
         }
         if totals.dead_letters > 0 {
             line += &format!("  {} dead letters", totals.dead_letters);

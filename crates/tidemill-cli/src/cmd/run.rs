@@ -51,8 +51,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs the pipeline.
-    pub fn run(self) -> Result<u8> {
+    /// Runs the pipeline. `quiet` when it is to say only errors.
+    pub fn run(mut self, quiet: bool) -> Result<u8> {
+        if quiet && self.progress == ProgressKind::Bar {
+            self.progress = ProgressKind::Off;
+        }
         let spec = wiring::read_pipeline(&self.file, &self.set)?;
         let registry = wiring::registry();
         let queries = spec.check(&registry)?;
@@ -67,7 +70,7 @@ impl Run {
         let shown = Arc::new(Shown::new(self.progress, wiring::clock()));
         let runtime = wiring::runtime()?;
         let ended = runtime.block_on(async {
-            let served = self.page(&monitor).await?;
+            let served = self.page(&monitor, quiet).await?;
             let ended = async {
                 let several = queries.len() > 1;
                 queries.iter().for_each(|query| monitor.announce(&query.name));
@@ -102,7 +105,7 @@ impl Run {
     }
 
     /// Serves the page and says where. A pipeline that did not ask for one runs without it as well.
-    async fn page(&self, monitor: &Monitor) -> Result<Option<Served>> {
+    async fn page(&self, monitor: &Monitor, quiet: bool) -> Result<Option<Served>> {
         let served = match self.listen.as_deref() {
             Some("off") => return Ok(None),
             Some(address) => monitor.serve(&Listen::at(address)?).await?,
@@ -114,8 +117,10 @@ impl Run {
                 }
             },
         };
-        let moved = served.moved.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-        output::note(format!("page: {}{moved}", served.url()));
+        if !quiet {
+            let moved = served.moved.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+            output::note(format!("page: {}{moved}", served.url()));
+        }
         Ok(Some(served))
     }
 

@@ -139,4 +139,6 @@ fn a_page_can_be_left_out_and_prices_replaced() {
     scratch.run(&[&args[..], &["--price-book", "none.json"]].concat()).says(64, &["none.json"]);
     let quiet = scratch.run(&[&args[..], &["--progress", "off"]].concat());
     assert_eq!((quiet.code, quiet.err.as_str()), (Some(0), ""));
+    let quieter = scratch.run(&["-q", "run", "events.sql", "--listen", "127.0.0.1:0", "--trigger", "available-now"]);
+    assert_eq!((quieter.code, quieter.err.as_str()), (Some(0), ""));
 }
