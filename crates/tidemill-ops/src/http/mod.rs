@@ -1,5 +1,5 @@
-//! The page, the metrics and the health checks over HTTP. Read-only; no cookies, no credentials, nothing
-//! that was read from a source is shown.
+//! The page, the metrics and the health checks over HTTP. Read-only; no cookies, no credentials. Shown are
+//! figures, names, and the error of a query that has failed; no rows.
 //!
 //! | Route | Answer |
 //! |---|---|

@@ -79,6 +79,7 @@ async fn every_route_answers() {
     let history = &json(addr, "/queries/0b54").await["history"];
     let rows: Vec<_> = history["rowsIn"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
     assert_eq!(rows, [300, 0]);
+    assert_eq!(history["watermarkDelaySeconds"], serde_json::json!([60.0, 61.0]));
     assert_eq!(get(addr, "/queries/none/progress").await.status, 404);
     assert_eq!(get(addr, "/nothing").await.status, 404);
     served.shutdown().await;

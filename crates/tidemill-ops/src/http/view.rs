@@ -302,13 +302,16 @@ fn epoch(progress: &Progress) -> EpochView {
     }
 }
 
-/// Counts of a second in which nothing happened are 0; what is held goes on as it was.
+/// Counts of a second in which nothing happened are 0; what is held goes on as it was, and a watermark that
+/// stands still falls behind.
 fn history(query: &QueryRecord, now: u64, began: u64) -> HistoryView {
     let seconds = (now.saturating_sub(began) as usize + 1).min(SECONDS);
     let mut view = HistoryView { step_seconds: 1, ..HistoryView::default() };
     let nothing = Slot::default();
     let mut held: Option<&Slot> = None;
+    let mut stood = 0.0;
     for slot in query.history.last(now, seconds) {
+        stood = if slot.is_some() { 0.0 } else { stood + 1.0 };
         held = slot.or(held);
         let counted = slot.unwrap_or(&nothing);
         let whole = |steps: &Durations| steps.trigger_execution / counted.epochs.max(1) as f64;
@@ -322,7 +325,7 @@ fn history(query: &QueryRecord, now: u64, began: u64) -> HistoryView {
         view.latency_p95_ms.push(counted.latency.map(|latency| latency.p95));
         view.latency_p99_ms.push(counted.latency.map(|latency| latency.p99));
         view.lag_records.push(held.and_then(|slot| slot.lag));
-        view.watermark_delay_seconds.push(slot.and_then(|slot| slot.watermark_delay));
+        view.watermark_delay_seconds.push(held.and_then(|slot| slot.watermark_delay).map(|delay| delay + stood));
         view.state_rows.push(held.map(|slot| slot.state_rows));
         view.state_bytes.push(held.map(|slot| slot.state_bytes));
     }

@@ -18,11 +18,15 @@ export function el(tag, className, ...children) {
 }
 
 /** Ends of an axis of seconds: round ones, which halve well. */
-export const TIMES = [1, 2, 4, 10, 20, 30, 60, 120, 240, 600, 1200, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 172800];
+export const TIMES = [1, 2, 4, 10, 20, 30, 60, 120, 240, 600, 1200, 1800, 3600, 7200, 14400, 28800, 57600, 86400,
+  ...[2, 4, 10, 20, 40, 100, 200, 400, 1000, 2000, 4000, 10000, 20000, 40000].map((days) => days * 86400)];
+
+/** Ends of an axis of whole things. */
+export const COUNTS = [2, 4, 10];
 
 /** The first of the given ends, else of 1, 2, 4, 5, 10 times a power of ten, that is not less than `value`. */
 function ceiling(value, ends) {
-  if (!(value > 0)) return 1;
+  if (!(value > 0)) return ends?.[0] ?? 1;
   const found = ends?.find((end) => end >= value);
   if (found) return found;
   const power = 10 ** Math.floor(Math.log10(value));

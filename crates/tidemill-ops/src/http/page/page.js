@@ -1,6 +1,6 @@
 // The live page: asks for the queries once a second and shows the one that is chosen.
 
-import { Chart, TIMES, el } from './charts.js';
+import { COUNTS, Chart, TIMES, el } from './charts.js';
 
 const EVERY_MS = 1000;
 const $ = (id) => document.getElementById(id);
@@ -56,14 +56,14 @@ const clock = (iso) => iso.slice(11, 19);
 // --- charts ---
 
 const charts = [
-  [new Chart('Throughput', 'rows a second', [{ name: 'in', color: 'blue' }, { name: 'out', color: 'orange' }], count, 'no rows yet'),
+  [new Chart('Throughput', 'rows a second', [{ name: 'in', color: 'blue' }, { name: 'out', color: 'orange' }], count, 'no rows yet', COUNTS),
     (history) => [smooth(history.rowsIn), smooth(history.rowsOut)]],
-  [new Chart('Latency', '', [{ name: 'p50', color: 'p50' }, { name: 'p95', color: 'p95' }, { name: 'p99', color: 'p99' }], millis, 'not known: no source says when its rows entered'),
+  [new Chart('Latency', '', [{ name: 'p50', color: 'p50' }, { name: 'p95', color: 'p95' }, { name: 'p99', color: 'p99' }], millis, 'no row whose entry is known'),
     (history) => [history.latencyP50Ms, history.latencyP95Ms, history.latencyP99Ms]],
-  [new Chart('Lag', 'rows not yet read', [{ name: 'behind', color: 'blue' }], count, 'not known'), (history) => [history.lagRecords]],
+  [new Chart('Lag', 'rows not yet read', [{ name: 'behind', color: 'blue' }], count, 'not known', COUNTS), (history) => [history.lagRecords]],
   [new Chart('Watermark', 'behind the wall clock', [{ name: 'delay', color: 'blue' }], seconds, 'no watermark yet', TIMES),
     (history) => [history.watermarkDelaySeconds.map((value) => value === null ? null : Math.max(0, value))]],
-  [new Chart('State', 'rows held', [{ name: 'rows', color: 'blue' }], count, 'no state'), (history) => [history.stateRows]],
+  [new Chart('State', 'rows held', [{ name: 'rows', color: 'blue' }], count, 'no state', COUNTS), (history) => [history.stateRows]],
   [new Chart('Not processed', 'rows a second', [{ name: 'dead letters', color: 'red' }, { name: 'late', color: 'amber' }], count, 'none'),
     (history) => [smooth(history.deadLetters), smooth(history.lateRows)]],
 ];
