@@ -41,8 +41,10 @@ pub fn start_logging(verbose: u8, quiet: bool) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
+    // what goes wrong in a library comes back as an error of ours, which says it once
+    let libraries = if verbose == 0 { "off" } else { "error" };
     let filter = std::env::var("TIDEMILL_LOG").unwrap_or_else(|_| {
-        format!("error,tidemill={level},tidemill_engine={level},tidemill_connectors={level},tidemill_ops={level}")
+        format!("{libraries},tidemill={level},tidemill_engine={level},tidemill_connectors={level},tidemill_ops={level}")
     });
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
     // a second subscriber in one process is a test's; the first one stays

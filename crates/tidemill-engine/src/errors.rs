@@ -39,9 +39,7 @@ fn ours(error: DataFusionError) -> Result<Error, DataFusionError> {
 
 /// Spark's error for a division by zero under ANSI rules.
 pub fn divide_by_zero() -> Error {
-    Error::new(Kind::Data, "division by zero")
-        .class("DIVIDE_BY_ZERO")
-        .help("SET ansi = false to get NULL instead")
+    Error::new(Kind::Data, "division by zero").class("DIVIDE_BY_ZERO").help("SET ansi = false to get NULL instead")
 }
 
 /// Spark's error for an arithmetic overflow under ANSI rules; `instead` is the `try_` function, if any.

@@ -239,18 +239,19 @@ impl Running {
     /// Step 6. Changes of state and the commit are written with the next plan, or when nothing comes.
     fn commit(&mut self, plan: &PlanRecord, measured: &mut Measured) -> Result<()> {
         let mut journal_bytes = 0;
+        let is_committed = self.is_committed(plan.epoch);
         for step in self.flow.parts.iter_mut().flat_map(|part| part.keyed()) {
             let mut changed = Vec::new();
             for partition in &mut step.partitions {
                 changed.extend(partition.state().changes()?);
             }
-            if !changed.is_empty() && !self.resumed.committed.is_some_and(|committed| plan.epoch <= committed) {
+            if !changed.is_empty() && !is_committed {
                 let rows = ipc::write(&step.partitions[0].shape().schema, &changed)?;
                 journal_bytes += rows.len() as u64;
                 self.resumed.journal.add(&Record::Changes { epoch: plan.epoch, operator: step.name.clone(), rows })?;
             }
         }
-        if !self.is_committed(plan.epoch) {
+        if !is_committed {
             self.resumed.journal.add(&Record::Commit(CommitRecord {
                 epoch: plan.epoch,
                 next_watermarks: self.flow.parts.iter().map(|part| part.watermark.millis()).collect(),

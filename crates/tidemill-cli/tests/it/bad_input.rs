@@ -185,7 +185,8 @@ fn a_damaged_checkpoint_is_named_and_goes_on_when_it_is_restored() {
     let flip = |bytes: &[u8]| bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 30)).collect::<Vec<_>>();
     let cut = |_: &[u8]| b"{".to_vec();
     let (journal, metadata) = ("ckpt/journal/00000000000000000000.log", "ckpt/metadata.json");
-    let damages: [(&str, &dyn Fn(&[u8]) -> Vec<u8>, &str, &str); 2] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&[u8]) -> Vec<u8>, &'a str, &'a str);
+    let damages: [Damage<'_>; 2] = [
         (journal, &flip, "00000000000000000000.log is damaged at byte 8", "this checkpoint has planned no epoch yet"),
         (metadata, &cut, "metadata.json is damaged", "metadata.json is missing, but there is a journal"),
     ];

@@ -14,7 +14,7 @@ use tidemill_core::{Error, Kind};
 /// Longest text of the client library that goes into an error, in characters.
 const TROUBLE_CHARS_MAX: usize = 300;
 /// Events that are looked at for the reason of one error.
-const EVENTS_MAX: usize = 100;
+pub(crate) const EVENTS_MAX: usize = 100;
 
 /// What the client library has reported of itself.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Kafka as a source.
 
-use super::client::failed;
+use super::client::{failed, gather_troubles};
 use super::cluster::{Cluster, Subscription};
 use super::fetch::{Fetcher, Part};
 use super::open::{consumer, first_positions, subscription};
@@ -158,6 +158,7 @@ impl KafkaSource {
             timeout: options.duration("connect_timeout").unwrap_or(Duration::from_secs(10)),
         };
         let (first, pinned) = first_positions(&cluster, &subscription, &starting, &request.resume_from)?;
+        gather_troubles(&consumer);
         consumer.client().context().0.opened();
         Ok(KafkaSource {
             cluster,

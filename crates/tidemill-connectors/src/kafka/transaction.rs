@@ -11,7 +11,7 @@
 //!
 //! Blocking, each call with a timeout; callers move it to a blocking thread.
 
-use super::client::{Context, failed, is_denied, misconfigured};
+use super::client::{Context, EVENTS_MAX, failed, is_denied, misconfigured};
 use crate::marker;
 use crate::topics::payload::Encoded;
 use rdkafka::ClientConfig;
@@ -90,6 +90,10 @@ impl Session {
             let begun = producer.init_transactions(settings.timeout);
             begun
                 .map_err(|error| failed("cannot begin to write transactions", &settings.brokers, &error, &context.0))?;
+        }
+        // what was reported meanwhile comes only when it is asked for
+        for _ in 0..EVENTS_MAX {
+            producer.poll(Duration::ZERO);
         }
         context.0.opened();
         Ok(Session { settings: settings.clone(), producer, consumer })

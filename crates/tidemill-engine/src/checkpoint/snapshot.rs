@@ -65,8 +65,7 @@ pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, 
         serde_json::to_vec_pretty(&manifest).map_err(|error| Error::bug("a manifest has no JSON").caused_by(error))?;
     durable::write_new(&path.join("manifest.json"), &text)?;
     // those that a killed process left without a manifest are no snapshots, and must not push one out
-    let (whole, partial): (Vec<_>, Vec<_>) =
-        list(directory)?.into_iter().partition(|path| path.join("manifest.json").is_file());
+    let (whole, partial): (Vec<_>, Vec<_>) = list(directory)?.into_iter().partition(|path| is_whole(path));
     let (old, kept) = whole.split_at(whole.len().saturating_sub(KEPT));
     for path in old.iter().chain(&partial) {
         std::fs::remove_dir_all(path).map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
@@ -74,13 +73,14 @@ pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, 
     Ok(kept.first().and_then(|path| epoch_of(path)).unwrap_or(manifest.epoch))
 }
 
-/// The newest whole snapshot of an epoch up to `newest`; `None` when there is none.
+/// The newest whole snapshot of an epoch up to `newest`; `None` when there is none. What a killed
+/// process left without a manifest is no snapshot.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn read_newest(directory: &Path, newest: Epoch) -> Result<Option<Snapshot>> {
-    let candidates =
-        list(directory)?.into_iter().rev().filter(|path| epoch_of(path).is_some_and(|epoch| epoch <= newest));
+    let candidates = list(directory)?.into_iter().rev();
+    let candidates = candidates.filter(|path| epoch_of(path).is_some_and(|epoch| epoch <= newest) && is_whole(path));
     for path in candidates {
         match read_one(&path) {
             Ok(snapshot) => return Ok(Some(snapshot)),
@@ -107,6 +107,10 @@ fn read_one(path: &Path) -> Result<Snapshot> {
         state.insert(operator.clone(), content);
     }
     Ok(Snapshot { manifest, state })
+}
+
+fn is_whole(path: &Path) -> bool {
+    path.join("manifest.json").is_file()
 }
 
 fn epoch_of(path: &Path) -> Option<Epoch> {

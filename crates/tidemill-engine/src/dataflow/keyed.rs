@@ -5,8 +5,7 @@ use super::Step;
 use super::lower::{Lowering, position};
 use crate::function::nested;
 use crate::operator::aggregate::AggregateCall;
-use crate::operator::aggregate::accumulator::AggregateFunction;
-use crate::operator::aggregate::keyed::{AggregateLayout, Aggregator, PaneBy};
+use crate::operator::aggregate::keyed::{AggregateLayout, Aggregator, CallColumns, PaneBy};
 use crate::operator::deduplicate::{Deduplicate, DeduplicateLayout, Expiry};
 use crate::operator::exchange::Exchange;
 use crate::operator::project::Project;
@@ -25,7 +24,7 @@ struct AggregateColumns {
     key_types: Vec<DataType>,
     pane: PaneBy,
     /// A function, the places of its arguments, and the place of its filter.
-    calls: Vec<(Arc<dyn AggregateFunction>, Vec<usize>, Option<usize>)>,
+    calls: Vec<CallColumns>,
 }
 
 impl Lowering<'_, '_> {

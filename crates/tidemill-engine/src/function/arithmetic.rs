@@ -215,12 +215,15 @@ fn zip<T: ArrowPrimitiveType, U: ArrowPrimitiveType>(
 }
 
 /// `div`: bigint, cut toward zero.
+/// Computes an array from two of the same length.
+type OfTwo = dyn Fn(&ArrayRef, &ArrayRef) -> Result<ArrayRef> + Send + Sync;
+
 fn integer_divide(left: Typed, right: Typed, on_error: OnError) -> Option<Typed> {
     let common = null_as(&left.data_type, &right.data_type)?;
     if coerce::is_float(&common) {
         return None;
     }
-    let body: Box<dyn Fn(&ArrayRef, &ArrayRef) -> Result<ArrayRef> + Send + Sync> = match common {
+    let body: Box<OfTwo> = match common {
         DataType::Decimal128(..) => Box::new(move |left, right| divide_decimals_whole(left, right, on_error)),
         _ => Box::new(move |left, right| {
             let (left, right) = (left.as_primitive::<Int64Type>(), right.as_primitive::<Int64Type>());

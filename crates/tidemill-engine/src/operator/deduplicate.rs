@@ -111,7 +111,7 @@ impl Deduplicate {
     }
 
     fn remove_expired(&mut self, watermark: i64) -> u64 {
-        let kept = self.expiries.split_off(&watermark.saturating_add(1).min(NEVER));
+        let kept = self.expiries.split_off(&watermark.saturating_add(1));
         let expired = std::mem::replace(&mut self.expiries, kept);
         let mut removed = 0;
         for key in expired.into_values().flatten() {

@@ -2,6 +2,7 @@
 
 use super::expression::Expression;
 use super::relation::Relation;
+use super::statement::DeclaredWatermark;
 use super::text::Spot;
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub struct Table {
     /// Computed columns, after the stored ones.
     pub computed: Vec<(String, Expression)>,
     /// Event-time column and delay.
-    pub watermark: Option<(String, String, Spot)>,
+    pub watermark: Option<DeclaredWatermark>,
     /// True for a table that is read once, before the stream starts.
     pub is_static: bool,
     /// Where its name stands.

@@ -25,6 +25,9 @@ pub enum Statement {
     Set(GivenOption),
 }
 
+/// The event-time column of a table, the delay, and where it stands.
+pub type DeclaredWatermark = (String, String, Spot);
+
 /// A `CREATE TABLE`.
 #[derive(Debug, Clone)]
 pub struct TableDefinition {
@@ -33,7 +36,7 @@ pub struct TableDefinition {
     /// Declared columns, in order.
     pub columns: Vec<ColumnDefinition>,
     /// `WATERMARK FOR column AS column - delay`: the column and the delay.
-    pub watermark: Option<(String, String, Spot)>,
+    pub watermark: Option<DeclaredWatermark>,
     /// The `WITH` list.
     pub options: Vec<GivenOption>,
     /// Where its name stands.
@@ -188,7 +191,7 @@ impl<'a> StatementParser<'a> {
         Ok(Statement::Set(GivenOption { key: joined(&words[..equals]), value: joined(&words[equals + 1..]), place }))
     }
 
-    fn columns(&mut self) -> Result<(Vec<ColumnDefinition>, Option<(String, String, Spot)>)> {
+    fn columns(&mut self) -> Result<(Vec<ColumnDefinition>, Option<DeclaredWatermark>)> {
         let (mut columns, mut watermark) = (Vec::new(), None);
         loop {
             let next = self.parser.peek_token();

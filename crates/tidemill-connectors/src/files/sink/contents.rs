@@ -11,7 +11,7 @@ use tidemill_core::{Error, Kind, Result, ResultExt};
 /// Writes rows into files of one kind.
 pub(super) enum Contents {
     /// Apache Parquet.
-    Parquet(WriterProperties),
+    Parquet(Box<WriterProperties>),
     /// A payload of the format a line, in files that end in `extension`.
     Lines {
         /// Makes the payloads.
@@ -52,7 +52,7 @@ impl Contents {
         match self {
             Contents::Parquet(properties) => {
                 let context = || "the rows could not be written".to_owned();
-                let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties.clone()));
+                let writer = ArrowWriter::try_new(file, schema.clone(), Some((**properties).clone()));
                 let mut writer = writer.context(Kind::Io, context)?;
                 batches.iter().try_for_each(|batch| writer.write(batch)).context(Kind::Io, context)?;
                 writer.finish().context(Kind::Io, context)?;

@@ -77,7 +77,8 @@ fn contents(request: &SinkRequest) -> Result<Contents> {
             "none" => Compression::UNCOMPRESSED,
             _ => Compression::SNAPPY,
         };
-        return Ok(Contents::Parquet(WriterProperties::builder().set_compression(compression).build()));
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        return Ok(Contents::Parquet(Box::new(properties)));
     };
     let name = format.describe().name;
     let encoder = match format.framing() {

@@ -103,7 +103,7 @@ fn whole<T: ArrowPrimitiveType>(
 ) -> Result<ArrayRef>
 where
     T::Native: TryFrom<i128> + From<i8>,
-    f64: AsNative<T::Native>,
+    f64: ToNative<T::Native>,
 {
     let values = (0..rows).map(|row| {
         let Some(value) = number(row) else { return Ok(None) };
@@ -112,7 +112,7 @@ where
             (Some(fits), _, _) => Ok(Some(fits)),
             (None, Mode::Ansi, _) => Err(fail(value)),
             (None, Mode::Try, _) => Ok(None),
-            (None, Mode::Legacy, Number::Float(float)) => Ok(Some(float.as_native())),
+            (None, Mode::Legacy, Number::Float(float)) => Ok(Some(float.to_native())),
             (None, Mode::Legacy, _) => Ok(cut.map(&wrap)),
         }
     });
@@ -120,30 +120,30 @@ where
 }
 
 /// Java's narrowing of a double: NaN is 0, the rest saturates at int or bigint and then wraps.
-trait AsNative<N> {
-    fn as_native(self) -> N;
+trait ToNative<N> {
+    fn to_native(self) -> N;
 }
 
-impl AsNative<i8> for f64 {
-    fn as_native(self) -> i8 {
+impl ToNative<i8> for f64 {
+    fn to_native(self) -> i8 {
         self as i32 as i8
     }
 }
 
-impl AsNative<i16> for f64 {
-    fn as_native(self) -> i16 {
+impl ToNative<i16> for f64 {
+    fn to_native(self) -> i16 {
         self as i32 as i16
     }
 }
 
-impl AsNative<i32> for f64 {
-    fn as_native(self) -> i32 {
+impl ToNative<i32> for f64 {
+    fn to_native(self) -> i32 {
         self as i32
     }
 }
 
-impl AsNative<i64> for f64 {
-    fn as_native(self) -> i64 {
+impl ToNative<i64> for f64 {
+    fn to_native(self) -> i64 {
         self as i64
     }
 }
@@ -210,7 +210,7 @@ pub fn from_text(text: &StringArray, to: &DataType, mode: Mode) -> Result<ArrayR
         DataType::Int8 => parsed::<Int8Type>(text, to, mode, |value| whole_text(value, mode)?.try_into().ok()),
         DataType::Int16 => parsed::<Int16Type>(text, to, mode, |value| whole_text(value, mode)?.try_into().ok()),
         DataType::Int32 => parsed::<Int32Type>(text, to, mode, |value| whole_text(value, mode)?.try_into().ok()),
-        DataType::Int64 => parsed::<Int64Type>(text, to, mode, |value| whole_text(value, mode)?.try_into().ok()),
+        DataType::Int64 => parsed::<Int64Type>(text, to, mode, |value| whole_text(value, mode)),
         DataType::Float32 => parsed::<Float32Type>(text, to, mode, |value| float_text(value).map(|value| value as f32)),
         DataType::Float64 => parsed::<Float64Type>(text, to, mode, float_text),
         DataType::Decimal128(precision, scale) => {

@@ -92,6 +92,6 @@ fn from_number(array: &ArrayRef, from: &DataType, mode: Mode) -> Result<ArrayRef
     }
     let seconds = super::numbers::cast(array, &DataType::Float64, mode)?;
     let seconds = seconds.as_primitive::<Float64Type>();
-    let micros = |value: f64| value.is_finite().then(|| (value * SECOND as f64) as i64);
+    let micros = |value: f64| value.is_finite().then_some((value * SECOND as f64) as i64);
     Ok(instants(seconds.iter().map(|value| value.and_then(micros)).collect()))
 }

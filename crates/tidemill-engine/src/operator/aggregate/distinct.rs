@@ -80,6 +80,8 @@ enum Set {
     #[default]
     Empty,
     Few([u32; 4], u8),
+    // boxed, because there are as many sets as groups and few of them are large
+    #[expect(clippy::box_collection, reason = "keeps the set at three words")]
     Many(Box<HashSet<u32, ahash::RandomState>>),
 }
 

@@ -31,6 +31,9 @@ pub enum PaneBy {
     Key { column: usize },
 }
 
+/// A function, its argument columns and the column of its FILTER.
+pub type CallColumns = (Arc<dyn AggregateFunction>, Vec<usize>, Option<usize>);
+
 /// How the operator's input and output look. The input has the key columns first (a window that the
 /// operator itself assigns is not among them), then the others.
 #[derive(Debug, Clone)]
@@ -42,7 +45,7 @@ pub struct AggregateLayout {
     /// True when a watermark reaches the groups: late rows are dropped, final groups go.
     pub evicts: bool,
     /// The functions, each with its argument columns and the column of its FILTER.
-    pub calls: Vec<(Arc<dyn AggregateFunction>, Vec<usize>, Option<usize>)>,
+    pub calls: Vec<CallColumns>,
     /// What comes out.
     pub mode: OutputMode,
     /// True for an aggregate without keys, which has one row even over nothing.

@@ -48,12 +48,15 @@ pub struct Modifiers {
     pub ansi: bool,
 }
 
+/// A function, and its arguments cast to what it takes.
+pub type Built = (Arc<dyn AggregateFunction>, Vec<Typed>);
+
 /// An aggregate function by name.
 pub struct Entry {
     /// Its names, lower case.
     pub names: &'static [&'static str],
     /// Settles the argument types: the function, and the arguments cast to what it takes.
-    pub build: fn(&CallContext<'_>, Vec<Typed>, Modifiers) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)>,
+    pub build: fn(&CallContext<'_>, Vec<Typed>, Modifiers) -> Result<Built>,
 }
 
 /// Every family of aggregate functions.

@@ -198,9 +198,12 @@ impl AggregateFunction for Collect {
     }
 }
 
+/// A value, as its converter writes it, and when it came.
+type Arrived = (u64, Box<[u8]>);
+
 #[derive(Default, Clone)]
 struct List {
-    values: Vec<(u64, Box<[u8]>)>,
+    values: Vec<Arrived>,
     seen: HashSet<Box<[u8]>>,
     saved: usize,
 }
@@ -222,7 +225,7 @@ impl Collections {
 
     fn columns(&self, slots: &[u32], from: impl Fn(&List) -> usize) -> Result<Vec<ArrayRef>> {
         let lists = slots.iter().map(|&slot| &self.lists[slot as usize]).map(|list| &list.values[from(list)..]);
-        let lists: Vec<&[(u64, Box<[u8]>)]> = lists.collect();
+        let lists: Vec<&[Arrived]> = lists.collect();
         let values = lists.iter().flat_map(|list| list.iter()).map(|(_, value)| Some(&**value)).collect();
         let values = optional_rows(&self.converter, &self.of, values)?;
         let arrivals = lists.iter().flat_map(|list| list.iter()).map(|(arrival, _)| *arrival as i64);

@@ -19,6 +19,9 @@ use datafusion::logical_expr::Expr;
 use std::sync::Arc;
 use tidemill_core::{Error, Result};
 
+/// The position of a generator in a list, and the columns it becomes.
+type Generated = (usize, Vec<Attribute>);
+
 impl Analyzer<'_> {
     /// `SELECT list`: with aggregates in it, a grouping without keys.
     pub(super) fn select(&self, input: Bound, list: &[Expression]) -> Result<Bound> {
@@ -155,7 +158,7 @@ impl Analyzer<'_> {
     }
 
     /// Puts the one generator of a list below it; gives its position and the columns it becomes.
-    fn add_generator(&self, input: Bound, items: &[Item]) -> Result<(Bound, Option<(usize, Vec<Attribute>)>)> {
+    fn add_generator(&self, input: Bound, items: &[Item]) -> Result<(Bound, Option<Generated>)> {
         let mut found: Option<(usize, &Call, &[String])> = None;
         for (position, item) in items.iter().enumerate() {
             let Some(expression) = written(item) else { continue };

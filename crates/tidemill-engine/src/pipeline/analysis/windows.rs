@@ -224,7 +224,7 @@ impl Analyzer<'_> {
 /// that is not valid makes none. The class is Spark's, the words stay ours.
 fn as_spark_names_it(error: Error, expressions: &[&Expression]) -> Error {
     let names_window = |expression: &&Expression| matches!(expression, Expression::Column { name, at } if !at.is_nowhere() && name[0].eq_ignore_ascii_case("window"));
-    if expressions.iter().any(|expression| names_window(expression))
+    if expressions.iter().any(names_window)
         && error.error_class().is_some_and(|class| class.starts_with("DATATYPE_MISMATCH"))
     {
         error.class("UNRESOLVED_COLUMN.WITH_SUGGESTION")
