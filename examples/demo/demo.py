@@ -22,6 +22,8 @@ from worker import Worker, wait_until
 
 HERE = Path(__file__).resolve().parent
 SECONDS_MAX = 300.0
+# a second of event time, as in produce.sql
+EVENTS_PER_SECOND = 250
 
 
 def main() -> int:
@@ -30,6 +32,8 @@ def main() -> int:
     shutil.rmtree(asked.out, ignore_errors=True)
     asked.out.mkdir(parents=True)
     env = os.environ | {"DEMO": str(HERE), "OUT": str(asked.out), "EVENTS": str(asked.events), "PACE": asked.pace}
+    # a made-up past that ends about now
+    env["START"] = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(time.time() - asked.events / EVENTS_PER_SECOND))
 
     say("1", f"production: {asked.events:,} user events, 0.5 % of them broken, go into the embedded log")
     producer = Worker(asked.program, HERE / "produce.sql", asked.out, env, listen="off")

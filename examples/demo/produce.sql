@@ -5,7 +5,7 @@ SET epoch_bytes_max = '${PACE:-640KiB}';
 
 CREATE TABLE made (value STRING) WITH (
     connector = 'generator', format = 'raw', shape = 'user-events', users = '1000',
-    start_timestamp = '2026-01-01T09:00:00Z', rows_per_second = '${EVENTS_PER_SECOND:-250}',
+    start_timestamp = '${START:-2026-01-01T09:00:00Z}', rows_per_second = '${EVENTS_PER_SECOND:-250}',
     number_of_rows = '${EVENTS:-600000}', malformed = '0.5%', late = '1%', late_by = '20 seconds'
 );
 
