@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidemill_core::{Clock, Error, Result};
 use tidemill_engine::progress::{EpochReport, Listener, QueryStarted};
 
-/// Most queries that are remembered; of more, the oldest that have ended are forgotten.
+/// Most queries that are remembered; of more, the oldest that have ended are forgotten. While none has ended,
+/// more are not noted.
 const QUERIES_MAX: usize = 64;
 
 /// Hears of queries and answers about them. Cheap to clone; all clones are one.
@@ -127,15 +128,18 @@ impl Shared {
     /// Changes what is known of a query; a new name is a new query.
     fn query(&self, name: &str, change: impl FnOnce(&mut QueryRecord)) {
         let mut queries = self.queries();
-        let place = queries.iter().position(|query| query.name == name).unwrap_or_else(|| {
-            if queries.len() >= QUERIES_MAX {
-                let oldest = queries.iter().position(|query| query.course.ended.is_some()).unwrap_or_default();
-                queries.remove(oldest);
+        if let Some(known) = queries.iter_mut().find(|query| query.name == name) {
+            return change(known);
+        }
+        if queries.len() >= QUERIES_MAX {
+            match queries.iter().position(|query| query.course.ended.is_some()) {
+                Some(oldest) => drop(queries.remove(oldest)),
+                None => return,
             }
-            queries.push(QueryRecord::announced(name));
-            queries.len() - 1
-        });
-        change(&mut queries[place]);
+        }
+        let mut query = QueryRecord::announced(name);
+        change(&mut query);
+        queries.push(query);
     }
 
     fn used(&self, now: Moment, usage: Usage, queries: &[QueryRecord]) -> Used {
@@ -185,4 +189,44 @@ impl Listener for Shared {
 
 fn moment(clock: &dyn Clock) -> Moment {
     Moment { elapsed: clock.elapsed(), micros: clock.now_micros() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{clock, epoch, started};
+
+    fn monitor() -> Monitor {
+        Monitor::new(clock(), PriceBook { name: "none".into(), currency: "USD".into(), prices: vec![] })
+    }
+
+    #[test]
+    fn a_name_that_starts_again_starts_from_nothing() {
+        let monitor = monitor();
+        for _ in 0..2 {
+            monitor.announce("events.counts");
+            monitor.listener().on_start(&started());
+            monitor.listener().on_epoch(&epoch(0));
+            monitor.listener().on_end("events.counts", None);
+        }
+        let summary = monitor.summary();
+        assert_eq!((summary.rows_in, summary.epochs, summary.dead_letters, summary.late_rows), (100, 1, 2, 3));
+        assert_eq!(summary.sinks, [("counts".to_owned(), "delta", 10)]);
+        assert_eq!(summary.latency.map(|latency| latency.count), Some(3));
+    }
+
+    #[test]
+    fn those_that_have_ended_make_place_and_those_that_run_stay() {
+        let monitor = monitor();
+        (0..QUERIES_MAX + 5).for_each(|number| monitor.announce(&format!("q{number}")));
+        monitor.with(|everything| {
+            assert_eq!(everything.queries.len(), QUERIES_MAX);
+            assert_eq!(everything.queries[0].name, "q0");
+        });
+        monitor.listener().on_end("q3", None);
+        monitor.announce("new");
+        let names: Vec<String> =
+            monitor.with(|everything| everything.queries.iter().map(|query| query.name.clone()).collect());
+        assert!(names.len() == QUERIES_MAX && !names.contains(&"q3".into()) && names.contains(&"new".into()));
+    }
 }

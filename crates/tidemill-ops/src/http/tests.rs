@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tidemill_core::clock::ManualClock;
 use tidemill_core::{Error, Kind};
+use tidemill_engine::progress::QueryStarted;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -142,6 +143,12 @@ async fn readiness_tells_why_not() {
     let error = Error::new(Kind::Again, "the broker is gone").help("start it");
     monitor.listener().on_end("events.counts", Some(&error));
     assert_eq!(reason().await, (503, "it has failed".into()));
+    monitor.listener().on_end("events.counts", None);
+    assert_eq!(reason().await, (503, "it has stopped".into()));
+    let another = QueryStarted { name: "another".into(), ..started() };
+    monitor.listener().on_start(&another);
+    assert_eq!(reason().await, (200, String::new()));
+    monitor.listener().on_end("events.counts", Some(&error));
     let query = &json(addr, "/queries").await["queries"][0];
     assert_eq!(query["failure"]["exitCode"], 75);
     assert!(query["failure"]["message"].as_str().unwrap().contains("start it"));

@@ -168,13 +168,17 @@ struct HistoryView {
 /// Newest epochs in the list.
 const EPOCHS_SHOWN: usize = 8;
 
+/// Queries that have stopped as they should do not count while another one lives.
 pub(super) fn readiness(everything: &Everything<'_>) -> Readiness {
     let now = everything.now.elapsed;
+    let stopped = |query: &&QueryRecord| query.course.status(now) == Status::Stopped;
+    let all_stopped = everything.queries.iter().all(|query| stopped(&query));
     let reason = |query: &QueryRecord| {
         let reason = query.course.unready(now)?;
         Some(Reason { query: query.name.clone(), status: query.course.status(now), reason })
     };
-    let reasons: Vec<Reason> = everything.queries.iter().filter_map(reason).collect();
+    let counted = everything.queries.iter().filter(|query| all_stopped || !stopped(query));
+    let reasons: Vec<Reason> = counted.filter_map(reason).collect();
     Readiness { ready: reasons.is_empty() && !everything.queries.is_empty(), reasons }
 }
 
