@@ -6,6 +6,9 @@ use crate::monitor::Everything;
 use crate::record::{LatencyHistogram, Percentiles};
 use std::fmt::Write as _;
 
+/// Fewest rows from which a figure for a million is told.
+const ROWS_MIN: u64 = 1000;
+
 /// What happened in a run, over all its queries.
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -72,28 +75,37 @@ impl Summary {
         if let Some(Percentiles { p50, p95, p99, .. }) = self.latency {
             table.row("latency p50", &millis(p50), &format!("p95 {}, p99 {}", millis(p95), millis(p99)));
         }
-        if let Some(seconds) = self.cpu_seconds {
-            let whole = format!("{} in all", time(seconds));
-            let memory = self.peak_bytes.map(|peak| format!(", {} MiB of memory at most", grouped(peak >> 20)));
-            let note = whole + &memory.unwrap_or_default();
-            match self.rows_in {
-                0 => table.row("CPU", &time(seconds), ""),
-                rows => {
-                    let each = seconds * 1e6 / rows as f64;
-                    table.row("CPU", &format!("{} s", short(each)), &format!("per million events; {note}"));
-                }
-            }
-        }
+        self.processor(&mut table);
         self.cost(&mut table);
         table.text()
     }
 
+    /// What a figure of the whole run is for a million events; `None` for too few to say.
+    fn per_million(&self, whole: f64) -> Option<f64> {
+        (self.rows_in >= ROWS_MIN).then(|| whole * 1e6 / self.rows_in as f64)
+    }
+
+    fn processor(&self, table: &mut Table) {
+        let Some(seconds) = self.cpu_seconds else { return };
+        let memory = self.peak_bytes.map(|peak| format!(", {} MiB of memory at most", grouped(peak >> 20)));
+        let note = format!("{} in all{}", time(seconds), memory.unwrap_or_default());
+        match self.per_million(seconds) {
+            Some(each) => table.row("CPU", &format!("{} s", short(each)), &format!("per million events; {note}")),
+            None => table.row("CPU", "", &note),
+        }
+    }
+
     fn cost(&self, table: &mut Table) {
         let bill = &self.bill;
-        let Some(each) = bill.per_million_events.filter(|_| bill.unpriced.len() < bill.lines.len()) else { return };
+        if bill.unpriced.len() == bill.lines.len() {
+            return;
+        }
         let of = bill.as_of.as_ref().map_or_else(|| "prices without a date".into(), |day| format!("prices of {day}"));
-        let note = format!("{} per million events, {} in all; {of}", bill.currency, short(bill.total));
-        table.row("cost", &short(each), &note);
+        let note = format!("{} {} in all; {of}", short(bill.total), bill.currency);
+        match self.per_million(bill.total) {
+            Some(each) => table.row("cost", &short(each), &format!("{} per million events; {note}", bill.currency)),
+            None => table.row("cost", "", &note),
+        }
         for line in bill.lines.iter().filter(|line| line.quantity != Some(0.0)) {
             table.row("", "", &format!("{}: {}", line.meter, line.formula));
         }
@@ -188,14 +200,14 @@ mod tests {
   epochs               42  the longest took 98.8 ms
   latency p50     1.50 ms  p95 22.3 ms, p99 140 ms
   CPU              2.43 s  per million events; 3.0 s in all, 100 MiB of memory at most
-  cost          0.0000283  USD per million events, 0.0000349 in all; prices of 2026-03-10
+  cost          0.0000283  USD per million events; 0.0000349 USD in all; prices of 2026-03-10
                            cpu: 0.000833 vCPU-hour x 0.04048 USD = 0.0000337
                            memory: 0.000271 GiB-hour x 0.004445 USD = 0.00000121"
         );
     }
 
     #[test]
-    fn a_run_without_rows_has_no_cost_per_event() {
+    fn a_run_without_rows_has_no_cost_per_million() {
         let bill = Bill::of(&Used::default(), &PriceBook::list().unwrap());
         let summary = Summary {
             seconds: 7300.0,
@@ -211,7 +223,10 @@ mod tests {
             bill,
         };
         let text = summary.text();
-        assert!(!text.contains("cost") && !text.contains("CPU") && text.contains("0 rows/s over 2 h 01 min"), "{text}");
+        assert!(
+            !text.contains("per million") && !text.contains("CPU") && text.contains("0 rows/s over 2 h 01 min"),
+            "{text}"
+        );
     }
 
     #[test]
