@@ -83,11 +83,11 @@ class FilesDelta:
     def results(self, name: str) -> Counter[tuple]:
         """The rows that a run has written, as `deltalake` reads them."""
         table = self.folder / name / "results"
-        return Counter(outputs.rows(DeltaTable(table).to_pyarrow_table())) if table.exists() else Counter()
+        return Counter(outputs.rows(outputs.delta(table))) if table.exists() else Counter()
 
     def letters(self, name: str) -> Counter[bytes]:
         """The malformed lines that a run has kept."""
-        table = DeltaTable(self.folder / name / "letters").to_pyarrow_table()
+        table = outputs.delta(self.folder / name / "letters")
         ids = Counter(table["id"].to_pylist())
         if twice := [key for key, count in ids.items() if count > 1]:
             raise Failed(f"dead letters with the same id: {twice[:5]}")

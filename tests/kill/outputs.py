@@ -1,4 +1,4 @@
-"""Reads what programs of others see: rows of Arrow tables, and the files that a files sink has published.
+"""Reads what programs of others see: Delta tables, and the files that a files sink has published.
 
 Must not know the pipelines.
 """
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import events
+from deltalake import DeltaTable
 from pyarrow import Table, concat_tables, parquet
 
 
@@ -17,6 +18,11 @@ def published(directory: Path) -> Table | None:
         for file in json.loads(manifest.read_text(encoding="utf-8"))["files"]:
             tables.append(parquet.read_table(directory / file["name"]))
     return concat_tables(tables) if tables else None
+
+
+def delta(path: Path) -> Table:
+    """The rows of a Delta table as `deltalake` reads them, without threads: they abort a process that ends soon."""
+    return DeltaTable(path).to_pyarrow_dataset().to_table(use_threads=False)
 
 
 def rows(table: Table) -> list[tuple]:
