@@ -44,7 +44,9 @@ class Life:
         self._watch = watch
         self._partial = b""
         self._code: int | None = None
-        self.begun = self._fed = time.monotonic()
+        self.begun = self._heard = time.monotonic()
+        # it may have no input left, and was given some
+        self._is_hungry = False
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
@@ -65,14 +67,10 @@ class Life:
                 return False
             for key, _ in self._events.select(min(left, QUIET_SECONDS)):
                 key.data()
-            if time.monotonic() - self._fed > QUIET_SECONDS:
-                self.feed()
+            if not self._is_hungry and time.monotonic() - self._heard > QUIET_SECONDS:
+                self._is_hungry = True
+                self._feed()
         return True
-
-    def feed(self) -> None:
-        """Gives it more input."""
-        self._feed()
-        self._fed = time.monotonic()
 
     def rest(self, seconds: float) -> None:
         """Lets time pass."""
@@ -121,8 +119,9 @@ class Life:
         for line in lines:
             report = json.loads(line) if line.startswith(b"{") else {}
             if report.get("name") == self._query and report["numInputRows"]:
-                self.reports.append(time.monotonic())
-                self.feed()
+                self._heard, self._is_hungry = time.monotonic(), False
+                self.reports.append(self._heard)
+                self._feed()
 
     def _take_files(self) -> None:
         for name, file, is_new in self._watch.read():
