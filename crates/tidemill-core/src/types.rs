@@ -47,7 +47,17 @@ pub fn map_of(key: DataType, value: DataType) -> DataType {
 
 /// The type of a window column: `struct<start: timestamp, end: timestamp>`.
 pub fn window() -> DataType {
-    DataType::Struct(Fields::from(vec![Field::new("start", timestamp(), true), Field::new("end", timestamp(), true)]))
+    window_over(timestamp())
+}
+
+/// The type of a window column over a timestamp of this type, with or without zone.
+pub fn window_over(time: DataType) -> DataType {
+    DataType::Struct(Fields::from(vec![Field::new("start", time.clone(), true), Field::new("end", time, true)]))
+}
+
+/// True for the type of a window column, over timestamps of either kind.
+pub fn is_window(of: &DataType) -> bool {
+    *of == window() || *of == window_over(timestamp_ntz())
 }
 
 /// Spark's name of a type, as `DESCRIBE` and `simpleString` print it: `struct<start:timestamp,end:timestamp>`.

@@ -202,7 +202,7 @@ fn prepared(list: &[Expr], input: &Plan) -> Result<Project> {
 /// The instant that closes a group: the event time itself, or the end of its window.
 fn end_of(attribute: &Attribute, input: &Plan) -> Result<Expr> {
     let attribute = &input.attributes[position(input, attribute.id)?];
-    if attribute.data_type != types::window() {
+    if !types::is_window(&attribute.data_type) {
         return Ok(attribute.reference());
     }
     let window = attribute.reference();

@@ -155,7 +155,7 @@ impl Lowering<'_, '_> {
             Node::Filter { input, condition } => self.map(input, Filter::new(condition, &input.attributes)?),
             Node::Watermark { input, column, delay } => {
                 let column = position(input, *column)?;
-                let is_window = input.attributes[column].data_type == types::window();
+                let is_window = types::is_window(&input.attributes[column].data_type);
                 let observed = Arc::new(Observed::default());
                 self.watermarks.push((*delay, observed.clone()));
                 self.map(input, Watch { column, is_window, observed })

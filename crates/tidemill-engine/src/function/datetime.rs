@@ -326,15 +326,17 @@ fn date_plus_days(date: Typed, days: Typed, sign: i32) -> Typed {
 /// The last instant of a window: its end less a microsecond.
 fn window_time(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let window = arguments.remove(0);
-    if window.data_type != types::window() {
-        return Err(context.wrong_type("a window column", &window.data_type));
-    }
-    let expr = Native::call("window_time", "", types::timestamp(), vec![window.expr], |arguments, _| {
+    let result = match &window.data_type {
+        DataType::Struct(fields) if types::is_window(&window.data_type) => fields[1].data_type().clone(),
+        other => return Err(context.wrong_type("a window column", other)),
+    };
+    let to = result.clone();
+    let expr = Native::call("window_time", "", result.clone(), vec![window.expr], move |arguments, _| {
         let end = super::nested::take_field(arguments[0].as_struct(), 1)?;
         let last = end.as_primitive::<TimestampMicrosecondType>().unary::<_, TimestampMicrosecondType>(|end| end - 1);
-        Ok(Arc::new(last.with_timezone("UTC")) as ArrayRef)
+        Ok(Arc::new(last.with_data_type(to.clone())) as ArrayRef)
     });
-    Ok(Typed::new(expr, types::timestamp(), ""))
+    Ok(Typed::new(expr, result, ""))
 }
 
 /// `+` and `-` where a date, timestamp or interval takes part; `None` when none does.

@@ -68,6 +68,22 @@ pub const MANY: usize = usize::MAX;
 const FAMILIES: &[&[Entry]] =
     &[string::ENTRIES, math::ENTRIES, conditional::ENTRIES, datetime::ENTRIES, nested::ENTRIES, update_fields::ENTRIES];
 
+/// Types that are also functions: `int(x)` is `CAST(x AS int)`.
+const CASTS: &[&str] = &[
+    "boolean",
+    "tinyint",
+    "smallint",
+    "int",
+    "bigint",
+    "float",
+    "double",
+    "decimal",
+    "date",
+    "timestamp",
+    "string",
+    "binary",
+];
+
 /// Checks that there is a function called `name`.
 ///
 /// # Errors
@@ -75,7 +91,7 @@ const FAMILIES: &[&[Entry]] =
 pub fn expect_known(name: &str, context: &CallContext<'_>) -> Result<()> {
     let ours = FAMILIES.iter().flat_map(|family| family.iter()).any(|entry| entry.names.contains(&name));
     let extra = context.session.functions.iter().any(|extra| extra.signature().name == name);
-    if ours || extra { Ok(()) } else { Err(unknown(name, context)) }
+    if ours || extra || CASTS.contains(&name) { Ok(()) } else { Err(unknown(name, context)) }
 }
 
 /// Types the call of `name`.
@@ -92,6 +108,12 @@ pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Re
         }
         let typed = (entry.build)(context, arguments)?;
         return Ok(if typed.name.is_empty() { typed.named(format!("{name}({shown})")) } else { typed });
+    }
+    if CASTS.contains(&name) {
+        let [argument] =
+            <[Typed; 1]>::try_from(arguments).map_err(|given| wrong_count(name, 1, 1, given.len(), context))?;
+        let shown = argument.name.clone();
+        return Ok(cast_to(argument, &types::parse_type(name)?, false, context)?.named(shown));
     }
     if let Some(extra) = context.session.functions.iter().find(|extra| extra.signature().name == name) {
         return library::external(extra, arguments, context).map(|typed| typed.named(format!("{name}({shown})")));

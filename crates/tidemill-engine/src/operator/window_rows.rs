@@ -44,7 +44,7 @@ impl Transform for WindowRows {
         }
         let repeated = take_record_batch(&rows, &UInt32Array::from(from))?;
         let mut columns = repeated.columns().to_vec();
-        columns.push(window_column(&starts, self.kind.length())?);
+        columns.push(window_column(&starts, self.kind.length(), self.schema.field(columns.len()).data_type())?);
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

@@ -284,4 +284,31 @@ impl Expression {
             }
         }
     }
+
+    /// The expression with `change` applied to every expression directly inside it; keys of an order,
+    /// `FILTER` and subqueries stay.
+    #[must_use]
+    pub fn map_children(&self, change: &dyn Fn(&Expression) -> Expression) -> Expression {
+        let boxed = |inner: &Expression| Box::new(change(inner));
+        let mut changed = self.clone();
+        match &mut changed {
+            Expression::Call(call) => call.arguments.iter_mut().for_each(|inner| *inner = change(inner)),
+            Expression::Binary { left, right, .. } => (*left, *right) = (boxed(left), boxed(right)),
+            Expression::Cast { input, .. } | Expression::Alias { input, .. } | Expression::Field { input, .. } => {
+                *input = boxed(input);
+            }
+            Expression::Index { input, index, .. } => (*input, *index) = (boxed(input), boxed(index)),
+            Expression::Case { operand, branches, otherwise } => {
+                *operand = operand.as_deref().map(boxed);
+                branches.iter_mut().for_each(|(when, then)| (*when, *then) = (change(when), change(then)));
+                *otherwise = otherwise.as_deref().map(boxed);
+            }
+            Expression::InList { input, list, .. } => {
+                *input = boxed(input);
+                list.iter_mut().for_each(|inner| *inner = change(inner));
+            }
+            _ => {}
+        }
+        changed
+    }
 }

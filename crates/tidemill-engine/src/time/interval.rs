@@ -19,7 +19,8 @@ impl Interval {
         let lower = text.trim().to_lowercase();
         let text =
             lower.strip_prefix("interval").filter(|rest| !rest.starts_with(char::is_alphanumeric)).unwrap_or(&lower);
-        let text = text.trim().trim_matches('\'').trim();
+        let text = text.replace('\'', "");
+        let text = text.trim();
         if text.is_empty() {
             return None;
         }
@@ -148,6 +149,7 @@ mod tests {
             ("10 minutes", 0, 0, 600 * SECOND),
             ("1 day 2 hours", 0, 1, 7200 * SECOND),
             ("interval 1 week", 0, 7, 0),
+            ("INTERVAL '10' MINUTE", 0, 0, 600 * SECOND),
             ("1 month", 1, 0, 0),
             ("-5 seconds", 0, 0, -5 * SECOND),
             ("1.5 seconds", 0, 0, 1_500_000),

@@ -16,8 +16,8 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use tidemill_core::Result;
 use tidemill_core::sink::OutputMode;
-use tidemill_core::{Result, types};
 
 /// What decides the pane of a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,7 +216,10 @@ impl Aggregator {
         let mut columns = self.keys.columns(&keys)?;
         if let PaneBy::Window { kind, position, .. } = &self.layout.pane {
             let starts: Vec<i64> = slots.iter().map(|&slot| window_start(slot)).collect();
-            columns.insert(*position, window_column(&starts, kind.length())?);
+            columns.insert(
+                *position,
+                window_column(&starts, kind.length(), self.layout.schema.field(*position).data_type())?,
+            );
         }
         for accumulator in &self.accumulators {
             columns.push(accumulator.evaluate(slots)?);
@@ -421,17 +424,26 @@ fn instants(column: &ArrayRef) -> &TimestampMicrosecondArray {
     column.as_primitive::<TimestampMicrosecondType>()
 }
 
-/// Windows as a column of structs.
-pub fn window_column(starts: &[i64], length: i64) -> Result<ArrayRef> {
-    let instants = |shift: i64| -> ArrayRef {
-        Arc::new(
-            TimestampMicrosecondArray::from_iter_values(starts.iter().map(|start| start + shift)).with_timezone("UTC"),
-        )
-    };
-    let DataType::Struct(fields) = types::window() else {
+/// Windows as a column of structs of this type.
+pub fn window_column(starts: &[i64], length: i64, data_type: &DataType) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = data_type else {
         return Err(tidemill_core::Error::bug("a window is a struct"));
     };
-    Ok(Arc::new(StructArray::try_new(fields, vec![instants(0), instants(length)], None::<arrow::buffer::NullBuffer>)?))
+    let zone = match fields.first().map(|field| field.data_type()) {
+        Some(DataType::Timestamp(_, zone)) => zone.clone(),
+        _ => return Err(tidemill_core::Error::bug("a window has a start")),
+    };
+    let instants = |shift: i64| -> ArrayRef {
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(starts.iter().map(|start| start + shift))
+                .with_timezone_opt(zone.clone()),
+        )
+    };
+    Ok(Arc::new(StructArray::try_new(
+        fields.clone(),
+        vec![instants(0), instants(length)],
+        None::<arrow::buffer::NullBuffer>,
+    )?))
 }
 
 /// True where a filter column passes a row.

@@ -77,7 +77,11 @@ pub fn contains_aggregate(expression: &Expression) -> bool {
     match expression {
         Expression::Over { .. } => false,
         Expression::Call(call) if find(&call.name.to_lowercase()).is_some() => true,
-        Expression::Call(call) if call.name.eq_ignore_ascii_case("grouping_id") => true,
+        Expression::Call(call)
+            if ["grouping", "grouping_id"].iter().any(|name| call.name.eq_ignore_ascii_case(name)) =>
+        {
+            true
+        }
         Expression::Sql { sql } => {
             crate::pipeline::sql::parse_expression(sql).is_ok_and(|parsed| contains_aggregate(&parsed))
         }

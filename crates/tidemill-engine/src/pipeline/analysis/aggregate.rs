@@ -120,6 +120,11 @@ impl Analyzer<'_> {
                         .class("GROUP_BY_POS_OUT_OF_RANGE")
                         .at_if_unplaced(self.text.place(*at))
                 })?;
+                if contains_aggregate(item) {
+                    return Err(Error::invalid(format!("GROUP BY {text} is an aggregate function in the select list"))
+                        .class("GROUP_BY_POS_AGGREGATE")
+                        .at_if_unplaced(self.text.place(*at)));
+                }
                 Ok(unaliased(item).clone())
             }
             Expression::Column { name, .. } if name.len() == 1 => {
@@ -139,24 +144,30 @@ impl Analyzer<'_> {
         })
     }
 
-    /// HAVING may use names of the list.
-    fn with_list_names(&self, having: &Expression, list: &[Expression], scope: &super::scope::Scope) -> Expression {
-        let recur = |inner: &Expression| Box::new(self.with_list_names(inner, list, scope));
-        match having {
-            Expression::Column { name, .. }
-                if name.len() == 1 && scope.find(name, self.text, having.spot()).is_err() =>
-            {
-                self.list_item(&name[0], list, scope).unwrap_or(having).clone()
+    /// HAVING and ORDER BY may use names of the list, anywhere but inside an aggregate function.
+    pub(super) fn with_list_names(
+        &self,
+        expression: &Expression,
+        list: &[Expression],
+        scope: &super::scope::Scope,
+    ) -> Expression {
+        match expression {
+            Expression::Column { name, at } => match self.list_item(&name[0], list, scope) {
+                Some(item) => name[1..].iter().fold(item.clone(), |input, field| Expression::Field {
+                    input: Box::new(input),
+                    field: field.clone(),
+                    at: *at,
+                }),
+                None => expression.clone(),
+            },
+            Expression::Call(call) if crate::operator::aggregate::find(&call.name.to_lowercase()).is_some() => {
+                expression.clone()
             }
-            Expression::Binary { operator, left, right, at } => {
-                Expression::Binary { operator: *operator, left: recur(left), right: recur(right), at: *at }
-            }
-            Expression::Call(call) if crate::operator::aggregate::find(&call.name.to_lowercase()).is_none() => {
-                let mut call = call.clone();
-                call.arguments = call.arguments.iter().map(|argument| *recur(argument)).collect();
-                Expression::Call(call)
-            }
-            other => other.clone(),
+            Expression::Sql { sql } => match crate::pipeline::sql::parse_expression(sql) {
+                Ok(parsed) => self.with_list_names(&parsed, list, scope),
+                Err(_) => expression.clone(),
+            },
+            other => other.map_children(&|inner| self.with_list_names(inner, list, scope)),
         }
     }
 
@@ -233,7 +244,7 @@ impl Analyzer<'_> {
         let sets = sets(grouping, keys.len());
         let input = self.computed_keys(input, &keys)?;
         let Some(sets) = sets else { return Ok((input, keys, None)) };
-        if keys.iter().any(|key| key.attribute.data_type == types::window()) {
+        if keys.iter().any(|key| types::is_window(&key.attribute.data_type)) {
             return Err(refuse::not_yet("a window in ROLLUP, CUBE or GROUPING SETS", self.text, Spot::default()));
         }
         let grouping_id = self.attribute("grouping_id()", DataType::Int64);

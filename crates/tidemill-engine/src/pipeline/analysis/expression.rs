@@ -133,14 +133,6 @@ impl Resolver<'_> {
     /// Above a grouping: the key this expression is, if it is one.
     fn group_key(&mut self, expression: &Expression) -> Result<Option<Typed>> {
         let Some(groups) = self.groups else { return Ok(None) };
-        if let Some(found) = groups.grouping_call(expression) {
-            return found.map(Some);
-        }
-        if matches!(expression, Expression::Alias { .. } | Expression::Literal { .. } | Expression::Star { .. })
-            || aggregate::contains_aggregate(expression)
-        {
-            return Ok(None);
-        }
         let mut below = Resolver {
             session: self.session,
             scope: self.scope,
@@ -150,6 +142,14 @@ impl Resolver<'_> {
             groups: None,
             collected: None,
         };
+        if let Some(found) = groups.grouping_call(expression, &mut below) {
+            return found.map(Some);
+        }
+        if matches!(expression, Expression::Alias { .. } | Expression::Literal { .. } | Expression::Star { .. })
+            || aggregate::contains_aggregate(expression)
+        {
+            return Ok(None);
+        }
         match below.resolve(expression) {
             Ok(typed) => Ok(groups.key(&typed)),
             Err(error) if matches!(expression, Expression::Column { .. }) => Err(error),

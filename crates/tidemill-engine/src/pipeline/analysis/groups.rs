@@ -1,9 +1,12 @@
 //! What may be named above a grouping: its keys.
 
+use super::expression::Resolver;
 use super::typed::Typed;
-use crate::pipeline::expression::Expression;
+use crate::pipeline::expression::{Call, Expression};
 use crate::pipeline::plan::Attribute;
-use datafusion::logical_expr::Expr;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
 use tidemill_core::{Error, Result};
 
 /// The keys of a grouping: each as it is written over the input, and the column it becomes.
@@ -31,16 +34,56 @@ impl Groups {
         Some(part.clone().named(typed.name.clone()))
     }
 
-    /// `grouping_id()` as a column above the grouping; `None` when the expression is another.
-    pub fn grouping_call(&self, expression: &Expression) -> Option<Result<Typed>> {
+    /// `grouping_id(..)` or `grouping(key)` above the grouping; `None` when the expression is another.
+    pub fn grouping_call(&self, expression: &Expression, below: &mut Resolver<'_>) -> Option<Result<Typed>> {
         let Expression::Call(call) = expression else { return None };
-        if !call.name.eq_ignore_ascii_case("grouping_id") || !call.arguments.is_empty() {
-            return None;
-        }
-        Some(match &self.grouping_id {
-            Some(attribute) => Ok(Typed::new(attribute.reference(), attribute.data_type.clone(), "grouping_id()")),
-            None => Err(Error::invalid("grouping_id() needs ROLLUP, CUBE or GROUPING SETS")
-                .class("UNSUPPORTED_GROUPING_EXPRESSION")),
-        })
+        let name = call.name.to_lowercase();
+        (name == "grouping_id" || name == "grouping").then(|| self.grouping(call, &name, below))
     }
+
+    fn grouping(&self, call: &Call, name: &str, below: &mut Resolver<'_>) -> Result<Typed> {
+        let place = below.text.place(call.at);
+        let Some(attribute) = &self.grouping_id else {
+            return Err(Error::invalid(format!("{name}() needs ROLLUP, CUBE or GROUPING SETS"))
+                .class("UNSUPPORTED_GROUPING_EXPRESSION")
+                .at_if_unplaced(place));
+        };
+        let arguments = below.resolve_all(&call.arguments)?;
+        let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
+        let shown = format!("{name}({})", names.join(", "));
+        let positions: Option<Vec<usize>> =
+            arguments.iter().map(|argument| self.keys.iter().position(|(expr, _)| *expr == argument.expr)).collect();
+        let id = attribute.reference();
+        match (name, positions.as_deref()) {
+            ("grouping", Some([position])) => {
+                let shift = i64::try_from(self.keys.len() - 1 - position).unwrap_or(0);
+                let bit = bit_and(bit_shift(id, shift), 1);
+                Ok(Typed::new(Expr::Cast(Cast::new(Box::new(bit), DataType::Int8)), DataType::Int8, shown))
+            }
+            ("grouping_id", Some(positions))
+                if positions.is_empty() || positions.iter().copied().eq(0..self.keys.len()) =>
+            {
+                Ok(Typed::new(id, attribute.data_type.clone(), shown))
+            }
+            ("grouping", _) => Err(Error::invalid("grouping() takes one of the columns that are grouped by")
+                .class("GROUPING_COLUMN_MISMATCH")
+                .at_if_unplaced(place)),
+            _ => Err(Error::invalid("grouping_id() takes all columns that are grouped by, in their order, or none")
+                .class("GROUPING_ID_COLUMN_MISMATCH")
+                .at_if_unplaced(place)),
+        }
+    }
+}
+
+fn bit_shift(of: Expr, by: i64) -> Expr {
+    binary(of, Operator::BitwiseShiftRight, by)
+}
+
+fn bit_and(of: Expr, mask: i64) -> Expr {
+    binary(of, Operator::BitwiseAnd, mask)
+}
+
+fn binary(left: Expr, operator: Operator, right: i64) -> Expr {
+    let right = Expr::Literal(ScalarValue::Int64(Some(right)), None);
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
 }

@@ -10,7 +10,43 @@ use std::sync::Arc;
 use tidemill_core::{Result, types};
 
 impl Analyzer<'_> {
+    /// Sorts by columns of the input, by columns below its projection, or by what its grouping gives.
     pub(super) fn sort(&self, bound: Bound, input: &Relation, keys: &[SortKey]) -> Result<Bound> {
+        let width = bound.scope.entries().len();
+        let error = match self.sort_by_columns(bound.clone(), input, keys) {
+            Ok(sorted) => return Ok(sorted),
+            Err(error) => error,
+        };
+        let Some((longer, keys)) = self.with_keys_in_list(&bound, input, keys) else { return Err(error) };
+        let Ok(below) = self.relation(&longer) else { return Err(error) };
+        let mut sorted = self.sort_by_columns(below, &longer, &keys)?;
+        sorted.scope.entries_mut().truncate(width);
+        self.visible(sorted)
+    }
+
+    /// `ORDER BY` of a grouping by expressions that are not in its list: the grouping with them at the
+    /// end of its list, and the keys by the names they have there.
+    fn with_keys_in_list(&self, bound: &Bound, input: &Relation, keys: &[SortKey]) -> Option<(Relation, Vec<SortKey>)> {
+        let Relation::Aggregate { list, .. } = input else { return None };
+        let (mut longer, mut keys) = (list.clone(), keys.to_vec());
+        for (number, key) in keys.iter_mut().enumerate() {
+            if self.output_position(&key.by, list, bound).is_some()
+                || self.resolver(&bound.scope).resolve(&key.by).is_ok()
+            {
+                continue;
+            }
+            let name = format!("__order_{number}");
+            longer.push(self.with_list_names(&key.by, list, &bound.scope).alias(name.clone()));
+            key.by = Expression::column(name);
+        }
+        let mut input = input.clone();
+        if let Relation::Aggregate { list, .. } = &mut input {
+            *list = longer;
+        }
+        Some((input, keys))
+    }
+
+    fn sort_by_columns(&self, bound: Bound, input: &Relation, keys: &[SortKey]) -> Result<Bound> {
         let list: &[Expression] = match input {
             Relation::Project { list, .. } | Relation::Aggregate { list, .. } => list,
             _ => &[],

@@ -12,7 +12,7 @@ impl Analyzer<'_> {
         let name: Vec<String> = column.split('.').map(str::to_owned).collect();
         let (attribute, rest) = bound.scope.find(&name, self.text, at)?;
         let place = || self.text.place(at);
-        let is_window = attribute.data_type == types::window();
+        let is_window = types::is_window(&attribute.data_type);
         if !rest.is_empty() || !(is_window || matches!(attribute.data_type, DataType::Timestamp(_, Some(_)))) {
             return Err(Error::invalid(format!(
                 "the event time must be a column of type TIMESTAMP; `{column}` is of type {}",

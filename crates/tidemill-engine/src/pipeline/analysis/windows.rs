@@ -1,6 +1,6 @@
 //! `window(..)` in lists and groups, and the window table functions.
 
-use super::expression::strip_places;
+use super::expression::{Resolver, strip_places};
 use super::scope::Entry;
 use super::typed::Typed;
 use super::{Analyzer, Bound, refuse};
@@ -17,6 +17,16 @@ use tidemill_core::{Error, Result, types};
 /// A window call and the column it becomes.
 pub(super) type Windows = Vec<(Call, Attribute)>;
 
+/// What rows are windowed by.
+struct WindowTime {
+    /// The instant, as a timestamp with zone.
+    expr: Expr,
+    /// The delay of the watermark on it.
+    watermark: Option<i64>,
+    /// The type of its windows.
+    window_type: DataType,
+}
+
 impl Analyzer<'_> {
     /// Puts a window operator below for the window call in these expressions.
     pub(super) fn add_windows(&self, input: Bound, expressions: &[&Expression]) -> Result<(Bound, Windows)> {
@@ -25,10 +35,12 @@ impl Analyzer<'_> {
         match calls.as_slice() {
             [] => Ok((input, vec![])),
             [(call, at)] if call.name == "window" => {
-                let built = self.window_of(&input, call, *at);
-                let (time, watermark, kind) = built.map_err(|error| as_spark_names_it(error, expressions))?;
-                let attribute = Attribute { watermark, ..self.attribute("window", types::window()) };
-                let bound = self.windowed(input, time, kind, attribute.clone());
+                let (input, inner) = self.inner_window(input, call)?;
+                let built = self.window_of(&input, &inner, call, *at);
+                let (time, kind) = built.map_err(|error| as_spark_names_it(error, expressions))?;
+                let attribute =
+                    Attribute { watermark: time.watermark, ..self.attribute("window", time.window_type.clone()) };
+                let bound = self.windowed(input, time.expr, kind, attribute.clone());
                 Ok((bound, vec![(call.clone(), attribute)]))
             }
             [(_, at)] => Err(refuse::not_yet("session_window", self.text, *at)),
@@ -47,8 +59,17 @@ impl Analyzer<'_> {
         self.bound(Plan { node: Node::Window { input: plan, time, kind }, attributes, streaming }, scope)
     }
 
-    /// The time, its watermark, and the kind of `window(time, length [, slide [, offset]])`.
-    fn window_of(&self, input: &Bound, call: &Call, at: Spot) -> Result<(Expr, Option<i64>, WindowKind)> {
+    /// The window in the time of a window: it goes below, and nothing but that time names it.
+    fn inner_window(&self, input: Bound, call: &Call) -> Result<(Bound, Windows)> {
+        let Some(time) = call.arguments.first() else { return Ok((input, vec![])) };
+        let (mut bound, windows) = self.add_windows(input, &[time])?;
+        let made = |entry: &Entry| windows.iter().any(|(_, attribute)| attribute.id == entry.attribute.id);
+        bound.scope.entries_mut().retain(|entry| !made(entry));
+        Ok((bound, windows))
+    }
+
+    /// The time and the kind of `window(time, length [, slide [, offset]])`.
+    fn window_of(&self, input: &Bound, windows: &Windows, call: &Call, at: Spot) -> Result<(WindowTime, WindowKind)> {
         let (time, sizes) = match call.arguments.as_slice() {
             [time, sizes @ ..] if (1..=3).contains(&sizes.len()) => (time, sizes),
             other => {
@@ -57,7 +78,7 @@ impl Analyzer<'_> {
                     .at_if_unplaced(self.text.place(at)));
             }
         };
-        let typed = self.resolver(&input.scope).resolve(time)?;
+        let typed = Resolver { windows, ..self.resolver(&input.scope) }.resolve(time)?;
         let mut micros = Vec::new();
         for size in sizes {
             let text = match size {
@@ -72,8 +93,7 @@ impl Analyzer<'_> {
         }
         let slide = micros.get(1).copied().unwrap_or(micros[0]);
         let kind = self.window_kind(micros[0], slide, micros.get(2).copied().unwrap_or(0), at)?;
-        let (time, watermark) = self.window_time(typed, input, at)?;
-        Ok((time, watermark, kind))
+        Ok((self.window_time(typed, input, at)?, kind))
     }
 
     fn size(&self, text: &str, at: Spot) -> Result<i64> {
@@ -120,7 +140,7 @@ impl Analyzer<'_> {
     }
 
     /// The instant a row is windowed by: a timestamp, or the time of a window.
-    fn window_time(&self, typed: Typed, input: &Bound, at: Spot) -> Result<(Expr, Option<i64>)> {
+    fn window_time(&self, typed: Typed, input: &Bound, at: Spot) -> Result<WindowTime> {
         let watermark = match &typed.expr {
             Expr::Column(column) => crate::pipeline::plan::attribute_id(&column.name)
                 .and_then(|id| input.plan.attribute(id))
@@ -134,16 +154,22 @@ impl Analyzer<'_> {
             _ => None,
         };
         let context = crate::function::CallContext { name: "window", session: self.session, text: self.text, at };
-        if typed.data_type == types::window() {
-            let time = crate::function::build("window_time", vec![typed], &context)?;
-            return Ok((time.expr, watermark));
-        }
+        let typed = match typed.data_type {
+            ref window if types::is_window(window) => crate::function::build("window_time", vec![typed], &context)?,
+            _ => typed,
+        };
+        let zoned = WindowTime { expr: typed.expr.clone(), watermark, window_type: types::window() };
         match typed.data_type {
-            DataType::Timestamp(_, Some(_)) => Ok((typed.expr, watermark)),
+            DataType::Timestamp(_, Some(_)) => Ok(zoned),
+            DataType::Timestamp(_, None) => Ok(WindowTime {
+                expr: typed.widened(&types::timestamp()).expr,
+                watermark,
+                window_type: types::window_over(types::timestamp_ntz()),
+            }),
             DataType::Date32 | DataType::Utf8 => {
-                Ok((crate::function::implicit_cast(typed, &types::timestamp(), &context)?.expr, None))
+                let expr = crate::function::implicit_cast(typed, &types::timestamp(), &context)?.expr;
+                Ok(WindowTime { expr, watermark: None, ..zoned })
             }
-            DataType::Timestamp(_, None) => Err(context.not_yet("a window over TIMESTAMP_NTZ")),
             ref other => Err(context.wrong_type("a TIMESTAMP", other)),
         }
     }
@@ -176,10 +202,10 @@ impl Analyzer<'_> {
         let kind = self.window_kind(length, slide, offset, at)?;
         let name = Expression::Column { name: column.split('.').map(str::to_owned).collect(), at };
         let typed = self.resolver(&input.scope).resolve(&name)?;
-        let (time, watermark) = self.window_time(typed, &input, at)?;
-        let window = Attribute { watermark, ..self.attribute("window", types::window()) };
+        let time = self.window_time(typed, &input, at)?;
+        let window = Attribute { watermark: time.watermark, ..self.attribute("window", time.window_type) };
         let visible: Vec<Entry> = input.scope.entries().iter().filter(|entry| !entry.hidden).cloned().collect();
-        let bound = self.windowed(input, time, kind, window.clone());
+        let bound = self.windowed(input, time.expr, kind, window.clone());
         let context = crate::function::CallContext { name: "window", session: self.session, text: self.text, at };
         let of = Typed::new(window.reference(), window.data_type.clone(), "window");
         let part = |name: &str| crate::function::nested::field(of.clone(), name, &bound.scope, &context);

@@ -240,7 +240,7 @@ impl Converter<'_> {
             ast::FunctionArguments::None => (vec![], false, vec![]),
             ast::FunctionArguments::List(list) => {
                 let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
-                (self.arguments(list.args, at)?, distinct, list.clauses)
+                (self.arguments(list.args, name.eq_ignore_ascii_case("struct"), at)?, distinct, list.clauses)
             }
             ast::FunctionArguments::Subquery(_) => return Err(self.refuse("a subquery cannot be an argument", at)),
         };
@@ -278,10 +278,15 @@ impl Converter<'_> {
         }
     }
 
-    fn arguments(&mut self, arguments: Vec<FunctionArg>, at: Spot) -> Result<Vec<Expression>> {
+    /// The arguments of a call; those of `struct` keep their names.
+    fn arguments(&mut self, arguments: Vec<FunctionArg>, names: bool, at: Spot) -> Result<Vec<Expression>> {
         let mut list = Vec::with_capacity(arguments.len());
         for argument in arguments {
             let value = match argument {
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } if names => {
+                    list.push(self.expression(value)?.alias(name.value));
+                    continue;
+                }
                 FunctionArg::Unnamed(value) => value,
                 FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. } => arg,
             };

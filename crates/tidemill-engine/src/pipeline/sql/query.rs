@@ -1,6 +1,7 @@
 //! Queries of the parser's tree to relations.
 
 use super::{spot, tokens};
+use crate::operator::aggregate::contains_aggregate;
 use crate::pipeline::expression::{Call, Expression};
 use crate::pipeline::relation::{Grouping, JoinKind, Relation, WindowFunction};
 use crate::pipeline::text::{Spot, Text};
@@ -166,7 +167,7 @@ impl<'a> Converter<'a> {
     fn group_by(&mut self, group_by: GroupByExpr, list: &[Expression]) -> Result<(Vec<Expression>, Grouping)> {
         let (expressions, modifiers) = match group_by {
             GroupByExpr::All(modifiers) => {
-                let plain = list.iter().filter(|item| !contains_call(item)).cloned().collect();
+                let plain = list.iter().filter(|item| !contains_aggregate(item)).cloned().collect();
                 return Ok((plain, modifier(&modifiers)));
             }
             GroupByExpr::Expressions(expressions, modifiers) => (expressions, modifiers),
@@ -404,8 +405,4 @@ fn modifier(modifiers: &[GroupByWithModifier]) -> Grouping {
         Some(GroupByWithModifier::Cube) => Grouping::Cube,
         _ => Grouping::Plain,
     }
-}
-
-fn contains_call(expression: &Expression) -> bool {
-    matches!(expression, Expression::Call(_)) || expression.children().into_iter().any(contains_call)
 }

@@ -7,6 +7,7 @@
 //! | `INTERVAL 10 MINUTES 30 SECONDS`, `INTERVAL '2' DAY` | `INTERVAL '10 minutes 30 seconds'` |
 //! | `t WATERMARK ts DELAY OF INTERVAL 10 MINUTES` | `__watermark(t, ts, INTERVAL '10 minutes')` |
 //! | `TUMBLE(TABLE t, ..)` | `TUMBLE(t, ..)` |
+//! | `struct(a AS x, b)` | `struct(x => a, b)` |
 //! | `exists(array, x -> ..)` | the same, `exists` no longer a keyword |
 
 use super::dialect::SPARK;
@@ -38,7 +39,7 @@ pub fn tokenize(sql: &str, text: &Text) -> Result<Vec<TokenWithSpan>> {
         .tokenize_with_location()
         .map_err(|error| syntax_error(&ParserError::TokenizerError(error.to_string()), text))?;
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    Ok(watermarks(exists_calls(table_arguments(intervals(number_suffixes(tokens))))))
+    Ok(watermarks(struct_names(exists_calls(table_arguments(intervals(number_suffixes(tokens)))))))
 }
 
 /// True for the unquoted word `wanted`.
@@ -171,6 +172,39 @@ fn exists_calls(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     tokens
 }
 
+fn struct_names(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    // where the argument of each open parenthesis starts in `out`; None outside of a struct
+    let mut starts: Vec<Option<usize>> = vec![];
+    for (index, token) in tokens.iter().enumerate() {
+        if matches!(token.token, Token::Comma | Token::RParen)
+            && let Some(Some(start)) = starts.last().copied()
+            && out.len() >= start + 3
+            && is_word(out.get(out.len() - 2), "AS")
+            && let Some(TokenWithSpan { token: Token::Word(_), span }) = out.last().cloned()
+            && let Some(name) = out.pop()
+        {
+            out.pop();
+            out.splice(start..start, [name, at(Token::RArrow, span)]);
+        }
+        out.push(token.clone());
+        match token.token {
+            Token::LParen => {
+                let in_struct = index > 0 && is_word(tokens.get(index - 1), "STRUCT");
+                starts.push(in_struct.then_some(out.len()));
+            }
+            Token::RParen => drop(starts.pop()),
+            Token::Comma => {
+                if let Some(Some(start)) = starts.last_mut() {
+                    *start = out.len();
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
 fn watermarks(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut index = 0;
@@ -246,6 +280,14 @@ mod tests {
     fn suffixes_become_calls_but_aliases_do_not() {
         assert_eq!(rewritten("1BD"), "__number ( '1' , 'BD' )");
         assert_eq!(rewritten("1 d"), "1 d");
+    }
+
+    #[test]
+    fn names_in_a_struct_become_named_arguments() {
+        assert_eq!(
+            rewritten("struct(a AS x, f(b, c) AS y, cast(d AS int), e)"),
+            "struct ( x => a , y => f ( b , c ) , cast ( d AS int ) , e )"
+        );
     }
 
     #[test]
