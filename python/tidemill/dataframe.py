@@ -267,7 +267,18 @@ class DataFrame:
         """Groups by every set of the columns."""
         return self._grouped(cols, "cube")
 
-    def _grouped(self, cols: Sequence[Any], grouping: str) -> GroupedData:
+    def groupingSets(self, groupingSets: Sequence[Sequence[Any]], *cols: Any) -> GroupedData:
+        """Groups by each of the given sets of the columns `cols`.
+
+        Args:
+            groupingSets: the sets, each a list of columns; an empty one is the total.
+            cols: the columns of the result.
+        """
+        groups = self._settled_all(list(cols))
+        sets = [[_place(member, groups) for member in self._settled_all(list(given))] for given in groupingSets]
+        return self._grouped(cols, {"sets": sets})
+
+    def _grouped(self, cols: Sequence[Any], grouping: str | dict[str, Any]) -> GroupedData:
         from tidemill.functions import lit
         from tidemill.grouped import GroupedData
 
@@ -519,6 +530,12 @@ def _listed(values: Sequence[Any]) -> list[Any]:
     if len(given) == 1 and isinstance(given[0], (list, tuple)):
         return list(given[0])
     return given
+
+
+def _place(member: Node, groups: list[Node]) -> int:
+    if member not in groups:
+        raise AnalysisException("a column of a grouping set is not among the columns grouped by", "MISSING_AGGREGATION")
+    return groups.index(member)
 
 
 def _expression(text: str) -> Column:

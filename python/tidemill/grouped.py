@@ -17,7 +17,7 @@ _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal"
 class GroupedData:
     """Rows in groups. Every method gives one row a group: the grouping columns, then the aggregates."""
 
-    def __init__(self, frame: DataFrame, groups: list[Node], grouping: str) -> None:
+    def __init__(self, frame: DataFrame, groups: list[Node], grouping: str | dict[str, Any]) -> None:
         self._frame = frame
         self._groups = groups
         self._grouping = grouping
