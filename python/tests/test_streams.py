@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.request
 
 import deltalake
 import pytest
@@ -234,10 +235,36 @@ def test_what_does_not_fit_is_refused_in_words(spark, lines, change, words):
         change(write)
 
 
+def test_the_columns_of_files_are_given(spark, lines):
+    with pytest.raises(AnalysisException, match="must be given"):
+        spark.readStream.json(str(lines))
+
+
+def test_explain_shows_the_steps(spark, lines, capsys):
+    spark.readStream.schema(EVENTS).json(str(lines)).filter("id > 1").groupBy("kind").count().explain()
+    steps = capsys.readouterr().out.splitlines()
+    assert steps[0] == "#1 source in (files): id, kind"
+    assert all(step.startswith("#") for step in steps if step)
+
+
 @pytest.mark.parametrize("source", ["rate", "socket", "delta"])
 def test_sources_that_are_not_there(spark, source):
     with pytest.raises(AnalysisException, match=r"not there|cannot be read"):
         spark.readStream.format(source).load()
+
+
+def test_a_session_serves_its_page_and_metrics(spark, lines):
+    page = spark.listen("127.0.0.1:0")
+    query = spark.readStream.schema(EVENTS).json(str(lines)).writeStream.queryName("seen")
+    query = query.foreachBatch(lambda batch, batch_id: None).start()
+    query.processAllAvailable()
+    with urllib.request.urlopen(f"{page}/queries/seen/progress") as answer:
+        assert json.load(answer)[0]["numInputRows"] == 4
+    with urllib.request.urlopen(f"{page}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'query="seen"' in text and 'query="seen"' in spark.metrics()
+    query.stop()
+    assert "foreach_batch" in spark.summary()
 
 
 def test_the_builder_gives_the_active_session():

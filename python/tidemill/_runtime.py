@@ -49,7 +49,7 @@ def schema_of(frame: DataFrame) -> StructType:
 
 
 def explain(frame: DataFrame) -> str:
-    """The plan as data flows, and the guarantee."""
+    """The plan as data flows, a line a step."""
     with translated():
         return engine_of(frame).explain(*described(frame))
 

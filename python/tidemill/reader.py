@@ -102,6 +102,11 @@ class DataStreamReader:
         columns = columns_of(self._schema) if self._schema is not None else []
         if source in _RECORDS and columns and not any(key.lower() == "format" for key in options):
             options["format"] = "json"
+        if source == "files" and not columns and not any(key.lower().startswith("schema") for key in options):
+            raise AnalysisException(
+                "the columns of files must be given: nothing is guessed from what happens to be there\n"
+                '  = help: .schema("id STRING, ts TIMESTAMP")'
+            )
         if source == "generator" and not columns:
             options.setdefault("shape", "user-events")
         name = options.get("topic") or options.get("subscribe") or _last_part(options.get("path", "")) or source

@@ -130,6 +130,7 @@ class Session:
         self._memory: dict[str, tuple[str, str]] = {}
         self._made: dict[str, int] = {}
         self._stopped = False
+        self._listening = False
         self.conf = RuntimeConfig()
         self.streams = StreamingQueryManager()
         for key, value in (settings or {}).items():
@@ -216,6 +217,35 @@ class Session:
         first, last = (0, start) if end is None else (start, end)
         return self.createDataFrame([(number,) for number in range(first, last, step)], "id BIGINT")
 
+    # --- what runs -------------------------------------------------------------------------------
+
+    def listen(self, address: str | None = None) -> str:
+        """Serves the live page of the session's queries, ``/metrics`` (OpenMetrics) and the health checks; see
+        docs/monitoring.md.
+
+        Args:
+            address: ``host:port``; port 0 takes a free one. None for ``127.0.0.1:4040``, or a free port if that is taken.
+
+        Returns:
+            The page's URL.
+
+        Raises:
+            AnalysisException: text that is no address.
+            SparkRuntimeException: the address cannot be had.
+        """
+        with translated():
+            url = self._engine.serve(address)
+        self._listening = True
+        return url
+
+    def metrics(self) -> str:
+        """The metrics of the session's queries as OpenMetrics text."""
+        return self._engine.metrics()
+
+    def summary(self) -> str:
+        """What the session's queries have read and written so far, how fast, and what it cost; text for people."""
+        return self._engine.summary()
+
     # --- what it is ------------------------------------------------------------------------------
 
     @property
@@ -245,6 +275,8 @@ class Session:
     def stop(self) -> None:
         """Stops every query; waits for each to finish its epoch."""
         _stop_all(self.streams)
+        if self._listening:
+            self._engine.stop_serving()
         atexit.unregister(self._at_exit)
         self._stopped = True
         if Session._active is self:

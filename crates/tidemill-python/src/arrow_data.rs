@@ -24,7 +24,7 @@ impl Rows {
     /// A type without a Spark type, a value that its Spark type cannot hold.
     pub fn from_python(table: PyTable) -> Result<Rows> {
         let (batches, schema) = table.into_inner();
-        let fields = schema.fields().iter().map(|field| spark_field(field)).collect::<Result<Vec<_>>>()?;
+        let fields = schema.fields().iter().map(spark_field).collect::<Result<Vec<_>>>()?;
         let target: SchemaRef = Arc::new(Schema::new(fields));
         let batches = batches.into_iter().map(|batch| converted(&batch, &target)).collect::<Result<_>>()?;
         Ok(Rows { schema: target, batches })

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_connectors::console::Console;
 use tidemill_connectors::memory::{MemorySink, MemoryStore};
 use tidemill_core::options::GivenOption;
@@ -23,6 +23,7 @@ use tidemill_engine::pipeline::explain;
 use tidemill_engine::pipeline::query::SinkTable;
 use tidemill_engine::pipeline::settings::Trigger;
 use tidemill_engine::start::{StartOptions, start};
+use tidemill_ops::{Listen, Monitor, PriceBook, Served};
 
 /// What queries and sessions share.
 pub struct Shared {
@@ -34,6 +35,9 @@ pub struct Shared {
     /// Time.
     pub clock: Arc<dyn Clock>,
     memory: MemoryStore,
+    monitor: Monitor,
+    /// The page, while it is served.
+    page: Mutex<Option<Served>>,
 }
 
 impl Shared {
@@ -90,7 +94,10 @@ impl Engine {
         registry.add_sink(MemorySink::new(memory.clone()));
         parts::register(&mut registry);
         let handle = runtime.handle().clone();
-        let shared = Shared { handle, runtime: Some(runtime), registry, clock: parts::clock(), memory };
+        let clock = parts::clock();
+        let monitor = Monitor::new(clock.clone(), PriceBook::list().or_raise(py)?);
+        let page = Mutex::default();
+        let shared = Shared { handle, runtime: Some(runtime), registry, clock, memory, monitor, page };
         Ok(Engine { shared: Arc::new(shared) })
     }
 
@@ -150,9 +157,48 @@ impl Engine {
         py.detach(|| write::files(&self.shared, Rows::from_python(rows)?, write)).or_raise(py)
     }
 
+    /// Serves the live page, `/metrics` and the health checks at `address`, and gives the page's URL; at the
+    /// default address, or a free port, when none is named.
+    #[pyo3(signature = (address = None))]
+    fn serve(&self, py: Python<'_>, address: Option<&str>) -> PyResult<String> {
+        py.detach(|| {
+            let listen = address.map_or_else(|| Ok(Listen::default()), Listen::at)?;
+            self.end_page();
+            let served = self.shared.block_on(self.shared.monitor.serve(&listen))?;
+            let url = served.url();
+            *self.shared.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
+            Ok(url)
+        })
+        .or_raise(py)
+    }
+
+    /// Serves it no more.
+    fn stop_serving(&self, py: Python<'_>) {
+        py.detach(|| self.end_page());
+    }
+
+    /// The metrics of its queries as OpenMetrics text.
+    fn metrics(&self, py: Python<'_>) -> String {
+        py.detach(|| self.shared.monitor.metrics())
+    }
+
+    /// What its queries have done and cost, for people.
+    fn summary(&self, py: Python<'_>) -> String {
+        py.detach(|| self.shared.monitor.summary().text())
+    }
+
     /// Every source, sink and format as JSON.
     fn connectors(&self) -> String {
         serde_json::to_string(&self.shared.registry.descriptions()).unwrap_or_default()
+    }
+}
+
+impl Engine {
+    fn end_page(&self) {
+        let served = self.shared.page.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(served) = served {
+            self.shared.block_on(served.shutdown());
+        }
     }
 }
 
@@ -182,9 +228,15 @@ fn started(shared: Arc<Shared>, spec: &str, given: Given, options: &str, functio
         accept_foreign: options.accept_foreign,
         dead_letter: Some(letters),
         clock: shared.clock.clone(),
-        listeners: vec![],
+        listeners: vec![shared.monitor.listener()],
     };
-    let handle = shared.block_on(start(query, options))?;
+    let handle = Arc::new(shared.block_on(start(query, options))?);
+    let (running, held) = (handle.clone(), shared.clone());
+    // a query that nobody holds runs on, and with it the threads it needs
+    shared.handle.spawn(async move {
+        let _ = running.ended().await;
+        drop(held);
+    });
     Ok(Query::new(handle, shared, explained))
 }
 

@@ -23,12 +23,14 @@ pub fn schema(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Resu
     Ok(types::schema_ddl(&outer_schema(&query.outputs[0].plan.attributes)))
 }
 
-/// The first plan as data flows.
+/// The first plan as data flows, a line a step. Where its rows go is not said: nowhere yet.
 ///
 /// # Errors
 /// What is wrong with the plan.
 pub fn explained(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<String> {
-    checked(shared, text, given).map(|query| explain::query(&query))
+    let whole = explain::query(&checked(shared, text, given)?);
+    let steps = whole.lines().filter(|line| line.starts_with("  #")).map(str::trim_start);
+    Ok(steps.collect::<Vec<_>>().join("\n"))
 }
 
 /// All rows of the first plan.

@@ -21,8 +21,8 @@ pub struct Query {
 
 impl Query {
     /// A started query and what `explain` says of it.
-    pub fn new(handle: QueryHandle, shared: Arc<Shared>, explained: String) -> Self {
-        Query { handle: Arc::new(handle), shared, explained }
+    pub fn new(handle: Arc<QueryHandle>, shared: Arc<Shared>, explained: String) -> Self {
+        Query { handle, shared, explained }
     }
 
     /// What `work` gives; `None` when `limit` passes before.
