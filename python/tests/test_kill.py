@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import deltalake
 import pytest
@@ -32,18 +34,21 @@ query.awaitTermination()
 """
 
 
-def run(arguments: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments, str(ROWS_AN_EPOCH)], stderr=subprocess.PIPE, text=True
-    )
+@contextlib.contextmanager
+def run(arguments: list[str]) -> Iterator[subprocess.Popen]:
+    """The program while it runs; it does not outlive the block."""
+    command = [sys.executable, "-c", PROGRAM, *arguments, str(ROWS_AN_EPOCH)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def commits_in(table: str) -> int:
-    return (
-        sum(name.endswith(".json") for name in os.listdir(f"{table}/_delta_log"))
-        if os.path.isdir(f"{table}/_delta_log")
-        else 0
-    )
+    log = f"{table}/_delta_log"
+    return sum(name.endswith(".json") for name in os.listdir(log)) if os.path.isdir(log) else 0
 
 
 def test_nothing_is_lost_or_doubled(tmp_path, produce):
@@ -55,19 +60,19 @@ def test_nothing_is_lost_or_doubled(tmp_path, produce):
     until, kills = time.monotonic() + SECONDS_MAX, 0
     while kills < KILLS and commits_in(places[2]) < ROWS / ROWS_AN_EPOCH and time.monotonic() < until:
         before = commits_in(places[2])
-        process = run([*places, "asap"])
-        # it is killed while it works, not while Python starts
-        while commits_in(places[2]) <= before and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.2))
-        process.kill()
-        _, error = process.communicate()
+        with run([*places, "asap"]) as process:
+            # it is killed while it works, not while Python starts
+            while commits_in(places[2]) <= before and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.2))
+            process.kill()
+            _, error = process.communicate()
         assert process.returncode == -9, error
         kills += 1
     if kills == 0:
         pytest.fail("it was never killed")
-    last = run([*places, "availableNow"])
-    _, error = last.communicate(timeout=SECONDS_MAX)
+    with run([*places, "availableNow"]) as last:
+        _, error = last.communicate(timeout=SECONDS_MAX)
     assert last.returncode == 0, error
     table = deltalake.DeltaTable(places[2]).to_pyarrow_table()
     ids = table.column("event_id").to_pylist()
