@@ -141,6 +141,19 @@ def test_a_checkpoint_goes_on_and_belongs_to_one_query(spark, lines, tmp_path):
         start(spark, other)
 
 
+def test_a_new_checkpoint_is_refused_by_a_sink_that_holds_rows_unless_told(spark, lines, tmp_path):
+    def start(checkpoint, **options):
+        write = spark.readStream.schema(EVENTS).json(str(lines)).writeStream.format("delta").queryName("copy")
+        write = write.option("checkpointLocation", tmp_path / checkpoint).trigger(availableNow=True)
+        return write.start(tmp_path / "copy", **options)
+
+    assert start("first").awaitTermination(30)
+    with pytest.raises(TidemillException, match="another"):
+        start("second")
+    assert start("second", newIncarnation="append").awaitTermination(30)
+    assert deltalake.DeltaTable(str(tmp_path / "copy")).to_pyarrow_table().num_rows == 8
+
+
 def test_two_queries_cannot_share_a_checkpoint(spark, lines, tmp_path):
     write = spark.readStream.schema(EVENTS).json(str(lines)).writeStream.option("checkpointLocation", tmp_path / "ck")
     write.foreachBatch(lambda batch, batch_id: None).start()
