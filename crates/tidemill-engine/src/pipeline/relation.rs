@@ -175,6 +175,21 @@ pub enum Grouping {
     Sets(Vec<Vec<usize>>),
 }
 
+impl Grouping {
+    /// The sets of key positions that rows are grouped by; `None` for a plain grouping.
+    pub fn sets(&self, keys: usize) -> Option<Vec<Vec<usize>>> {
+        match self {
+            Grouping::Plain => None,
+            Grouping::Rollup => Some((0..=keys).rev().map(|length| (0..length).collect()).collect()),
+            Grouping::Cube => {
+                let of_mask = |mask: usize| (0..keys).filter(|key| mask & (1 << (keys - 1 - key)) == 0).collect();
+                Some((0..1 << keys).map(of_mask).collect())
+            }
+            Grouping::Sets(sets) => Some(sets.clone()),
+        }
+    }
+}
+
 /// A window table function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

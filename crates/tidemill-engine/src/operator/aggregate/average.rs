@@ -1,7 +1,7 @@
 //! `avg`: double of numbers, decimal(p+4, s+4) of decimals, rounded half up; NULL over no value.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
-use super::sum::{Summable, Sums, ansi_words};
+use super::sum::{Overflow, Summable, Sums};
 use super::{Entry, Modifiers, expect_arguments};
 use crate::function::arithmetic::rescale;
 use crate::function::{CallContext, as_double};
@@ -11,7 +11,13 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use std::sync::Arc;
 use tidemill_core::{Result, types};
 
-pub const ENTRIES: &[Entry] = &[Entry { names: &["avg", "mean"], build }];
+pub const ENTRIES: &[Entry] = &[
+    Entry { names: &["avg", "mean"], build },
+    Entry {
+        names: &["try_avg"],
+        build: |context, arguments, modifiers| build(context, arguments, Modifiers { ansi: false, ..modifiers }),
+    },
+];
 
 fn build(
     context: &CallContext<'_>,
@@ -42,7 +48,7 @@ struct Average {
 impl AggregateFunction for Average {
     fn identity(&self) -> String {
         let (sum, result) = (types::name(&self.sum), types::name(&self.result));
-        format!("avg to {result} from sums in {sum}{}", ansi_words(self.ansi))
+        format!("avg to {result} from sums in {sum}{}", Overflow::of(self.ansi).words())
     }
 
     fn result_type(&self) -> DataType {
@@ -54,16 +60,16 @@ impl AggregateFunction for Average {
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        let (sum, result, ansi) = (self.sum.clone(), self.result.clone(), self.ansi);
+        let (sum, result, overflow) = (self.sum.clone(), self.result.clone(), Overflow::of(self.ansi));
         Ok(match sum {
             DataType::Float64 => Box::new(Averages {
-                sums: Sums::<Float64Type>::new(sum, ansi),
+                sums: Sums::<Float64Type>::new(sum, overflow),
                 counts: vec![],
                 result,
                 divide: divide_doubles,
             }),
             _ => Box::new(Averages {
-                sums: Sums::<Decimal128Type>::new(sum, ansi),
+                sums: Sums::<Decimal128Type>::new(sum, overflow),
                 counts: vec![],
                 result,
                 divide: divide_decimals,

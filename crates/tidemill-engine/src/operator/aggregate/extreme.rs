@@ -1,7 +1,7 @@
-//! `min` and `max` of any type that has an order; NaN is the largest number, NULLs are passed over.
+//! `min` and `max`, `bool_and` and `bool_or`: extremes of any type that has an order; NaN is the largest number, NULLs are passed over.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
-use super::{Entry, Modifiers, expect_arguments};
+use super::{Built, Entry, Modifiers, expect_arguments};
 use crate::function::CallContext;
 use crate::pipeline::analysis::coerce::is_groupable;
 use crate::pipeline::analysis::operator::normalized;
@@ -18,7 +18,24 @@ use tidemill_core::{Error, Result, types};
 pub const ENTRIES: &[Entry] = &[
     Entry { names: &["min"], build: |context, arguments, modifiers| build(context, arguments, modifiers, false) },
     Entry { names: &["max"], build: |context, arguments, modifiers| build(context, arguments, modifiers, true) },
+    // of conditions: FALSE is less than TRUE
+    Entry { names: &["bool_and", "every"], build: |context, arguments, _| of_conditions(context, arguments, false) },
+    Entry {
+        names: &["bool_or", "any", "some"],
+        build: |context, arguments, _| of_conditions(context, arguments, true),
+    },
 ];
+
+fn of_conditions(context: &CallContext<'_>, mut arguments: Vec<Typed>, largest: bool) -> Result<Built> {
+    expect_arguments(context, &arguments, 1, 1)?;
+    let argument = arguments.remove(0);
+    let argument = match argument.data_type {
+        DataType::Boolean => argument,
+        DataType::Null => argument.widened(&DataType::Boolean),
+        ref other => return Err(context.wrong_type("BOOLEAN", other)),
+    };
+    Ok((Arc::new(Extreme { largest, of: DataType::Boolean }), vec![argument]))
+}
 
 fn build(
     context: &CallContext<'_>,

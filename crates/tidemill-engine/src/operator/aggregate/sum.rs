@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use tidemill_core::{Result, types};
 
-pub const ENTRIES: &[Entry] = &[Entry { names: &["sum"], build }];
+pub const ENTRIES: &[Entry] = &[Entry { names: &["sum"], build }, Entry { names: &["try_sum"], build }];
 
 fn build(
     context: &CallContext<'_>,
@@ -32,18 +32,46 @@ fn build(
         DataType::Utf8 | DataType::Null => (implicit_cast(argument, &DataType::Float64, context)?, DataType::Float64),
         other => return Err(context.wrong_type("a number", other)),
     };
-    Ok((Arc::new(Sum { result, ansi: modifiers.ansi }), vec![argument]))
+    let overflow = if context.name == "try_sum" { Overflow::Null } else { Overflow::of(modifiers.ansi) };
+    Ok((Arc::new(Sum { result, overflow }), vec![argument]))
 }
 
 #[derive(Debug)]
 struct Sum {
     result: DataType,
-    ansi: bool,
+    overflow: Overflow,
+}
+
+/// What becomes of a sum that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// ANSI: the query fails.
+    Fails,
+    /// A bigint wraps around, a decimal becomes NULL.
+    Wraps,
+    /// `try_sum`: NULL.
+    Null,
+}
+
+impl Overflow {
+    /// The rule of a session.
+    pub fn of(ansi: bool) -> Overflow {
+        if ansi { Overflow::Fails } else { Overflow::Wraps }
+    }
+
+    /// What an identity says of it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Overflow::Fails => "",
+            Overflow::Wraps => ", without ANSI rules",
+            Overflow::Null => ", or NULL",
+        }
+    }
 }
 
 impl AggregateFunction for Sum {
     fn identity(&self) -> String {
-        format!("sum to {}{}", types::name(&self.result), ansi_words(self.ansi))
+        format!("sum to {}{}", types::name(&self.result), self.overflow.words())
     }
 
     fn result_type(&self) -> DataType {
@@ -55,11 +83,11 @@ impl AggregateFunction for Sum {
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        let (result, ansi) = (self.result.clone(), self.ansi);
+        let (result, overflow) = (self.result.clone(), self.overflow);
         Ok(match result {
-            DataType::Int64 => Box::new(Sums::<Int64Type>::new(result, ansi)),
-            DataType::Float64 => Box::new(Sums::<Float64Type>::new(result, ansi)),
-            _ => Box::new(Sums::<Decimal128Type>::new(result, ansi)),
+            DataType::Int64 => Box::new(Sums::<Int64Type>::new(result, overflow)),
+            DataType::Float64 => Box::new(Sums::<Float64Type>::new(result, overflow)),
+            _ => Box::new(Sums::<Decimal128Type>::new(result, overflow)),
         })
     }
 }
@@ -72,7 +100,7 @@ pub enum Held {
     Nothing,
     /// A sum.
     Some,
-    /// A decimal sum that has left its range.
+    /// A sum that has left its range, and is NULL or an error.
     Overflown,
 }
 
@@ -82,27 +110,28 @@ pub trait Summable: ArrowPrimitiveType {
     ///
     /// # Errors
     /// A bigint overflow under ANSI rules.
-    fn plus(left: Self::Native, right: Self::Native, of: &DataType, ansi: bool) -> Result<(Self::Native, Held)>;
+    fn plus(left: Self::Native, right: Self::Native, of: &DataType, rule: Overflow) -> Result<(Self::Native, Held)>;
 }
 
 impl Summable for Int64Type {
-    fn plus(left: i64, right: i64, _: &DataType, ansi: bool) -> Result<(i64, Held)> {
-        match left.checked_add(right) {
-            Some(sum) => Ok((sum, Held::Some)),
-            None if ansi => Err(overflow("try_sum")),
-            None => Ok((left.wrapping_add(right), Held::Some)),
+    fn plus(left: i64, right: i64, _: &DataType, rule: Overflow) -> Result<(i64, Held)> {
+        match (left.checked_add(right), rule) {
+            (Some(sum), _) => Ok((sum, Held::Some)),
+            (None, Overflow::Fails) => Err(overflow("try_sum")),
+            (None, Overflow::Wraps) => Ok((left.wrapping_add(right), Held::Some)),
+            (None, Overflow::Null) => Ok((0, Held::Overflown)),
         }
     }
 }
 
 impl Summable for Float64Type {
-    fn plus(left: f64, right: f64, _: &DataType, _: bool) -> Result<(f64, Held)> {
+    fn plus(left: f64, right: f64, _: &DataType, _: Overflow) -> Result<(f64, Held)> {
         Ok((left + right, Held::Some))
     }
 }
 
 impl Summable for Decimal128Type {
-    fn plus(left: i128, right: i128, of: &DataType, _: bool) -> Result<(i128, Held)> {
+    fn plus(left: i128, right: i128, of: &DataType, _: Overflow) -> Result<(i128, Held)> {
         let DataType::Decimal128(precision, _) = of else { return Ok((0, Held::Overflown)) };
         let sum = left.checked_add(right).filter(|sum| sum.unsigned_abs() < 10u128.pow(u32::from(*precision)));
         Ok(sum.map_or((0, Held::Overflown), |sum| (sum, Held::Some)))
@@ -112,7 +141,7 @@ impl Summable for Decimal128Type {
 /// Sums by slot; also the first half of an average.
 pub struct Sums<T: Summable> {
     of: DataType,
-    ansi: bool,
+    overflow: Overflow,
     sums: Vec<T::Native>,
     held: Vec<Held>,
     kind: PhantomData<fn() -> T>,
@@ -120,14 +149,14 @@ pub struct Sums<T: Summable> {
 
 impl<T: Summable> Sums<T> {
     /// Empty sums of the given type.
-    pub fn new(of: DataType, ansi: bool) -> Self {
-        Sums { of, ansi, sums: vec![], held: vec![], kind: PhantomData }
+    pub fn new(of: DataType, overflow: Overflow) -> Self {
+        Sums { of, overflow, sums: vec![], held: vec![], kind: PhantomData }
     }
 
     fn add(&mut self, slot: usize, value: T::Native) -> Result<()> {
         (self.sums[slot], self.held[slot]) = match self.held[slot] {
             Held::Nothing => (value, Held::Some),
-            Held::Some => T::plus(self.sums[slot], value, &self.of, self.ansi)?,
+            Held::Some => T::plus(self.sums[slot], value, &self.of, self.overflow)?,
             Held::Overflown => return Ok(()),
         };
         Ok(())
@@ -173,7 +202,7 @@ impl<T: Summable> Accumulator for Sums<T> {
     }
 
     fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef> {
-        if self.ansi && slots.iter().any(|&slot| self.held[slot as usize] == Held::Overflown) {
+        if self.overflow == Overflow::Fails && slots.iter().any(|&slot| self.held[slot as usize] == Held::Overflown) {
             let DataType::Decimal128(precision, scale) = self.of else { return Err(overflow("try_sum")) };
             return Err(out_of_range(precision, scale));
         }
@@ -211,9 +240,4 @@ impl<T: Summable> Saved for Sums<T> {
     fn size(&self) -> usize {
         self.sums.capacity() * size_of::<T::Native>() + self.held.capacity()
     }
-}
-
-/// What an identity says of the rules for overflow.
-pub(super) fn ansi_words(ansi: bool) -> &'static str {
-    if ansi { "" } else { ", without ANSI rules" }
 }

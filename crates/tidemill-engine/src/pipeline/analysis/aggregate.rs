@@ -33,6 +33,7 @@ impl Analyzer<'_> {
         list: &[Expression],
         having: Option<&Expression>,
     ) -> Result<Bound> {
+        let list = &self.with_earlier_names(list, &input.scope);
         let groups = groups.iter().map(|group| self.written_group(group, list, &input)).collect::<Result<Vec<_>>>()?;
         if let Some(group) = groups.iter().find(|group| contains_aggregate(group)) {
             return Err(Error::invalid("an aggregate function cannot be grouped by")
@@ -144,6 +145,33 @@ impl Analyzer<'_> {
         })
     }
 
+    /// An item of a list may use the names of items before it that are no columns of the input.
+    pub(super) fn with_earlier_names(&self, list: &[Expression], scope: &super::scope::Scope) -> Vec<Expression> {
+        list.iter().fold(Vec::with_capacity(list.len()), |mut earlier, item| {
+            let item = self.with_names_of(item, &earlier, scope);
+            earlier.push(item);
+            earlier
+        })
+    }
+
+    fn with_names_of(
+        &self,
+        expression: &Expression,
+        earlier: &[Expression],
+        scope: &super::scope::Scope,
+    ) -> Expression {
+        match expression {
+            Expression::Column { name, at } if scope.find(name, self.text, *at).is_err() => {
+                self.with_list_names(expression, earlier, scope)
+            }
+            Expression::Column { .. } => expression.clone(),
+            Expression::Call(call) if crate::operator::aggregate::find(&call.name.to_lowercase()).is_some() => {
+                expression.clone()
+            }
+            other => other.map_children(&|inner| self.with_names_of(inner, earlier, scope)),
+        }
+    }
+
     /// HAVING and ORDER BY may use names of the list, anywhere but inside an aggregate function.
     pub(super) fn with_list_names(
         &self,
@@ -241,7 +269,7 @@ impl Analyzer<'_> {
         keys: Vec<Key>,
         grouping: &Grouping,
     ) -> Result<(Bound, Vec<Key>, Option<Attribute>)> {
-        let sets = sets(grouping, keys.len());
+        let sets = grouping.sets(keys.len());
         let input = self.computed_keys(input, &keys)?;
         let Some(sets) = sets else { return Ok((input, keys, None)) };
         if keys.iter().any(|key| types::is_window(&key.attribute.data_type)) {
@@ -342,18 +370,5 @@ fn unaliased(expression: &Expression) -> &Expression {
     match expression {
         Expression::Alias { input, .. } => input,
         other => other,
-    }
-}
-
-/// The sets of key positions that rows are grouped by; `None` for a plain grouping.
-fn sets(grouping: &Grouping, keys: usize) -> Option<Vec<Vec<usize>>> {
-    match grouping {
-        Grouping::Plain => None,
-        Grouping::Rollup => Some((0..=keys).rev().map(|length| (0..length).collect()).collect()),
-        Grouping::Cube => {
-            let of_mask = |mask: usize| (0..keys).filter(|key| mask & (1 << (keys - 1 - key)) == 0).collect();
-            Some((0..1 << keys).map(of_mask).collect())
-        }
-        Grouping::Sets(sets) => Some(sets.clone()),
     }
 }

@@ -89,8 +89,15 @@ impl Converter<'_> {
     fn special_form(&mut self, expr: Expr, at: Spot) -> Result<Expression> {
         match expr {
             Expr::Extract { field, expr, .. } => {
-                let field = Expression::literal("string", field.to_string());
-                Ok(Expression::call("date_part", vec![field, self.expression(*expr)?], at))
+                let field = field.to_string().to_uppercase();
+                let input = self.expression(*expr)?;
+                Ok(match (part_function(&field), &input) {
+                    (Some(function), Expression::Column { name, .. }) => {
+                        let shown = format!("extract({field} FROM {})", name.join("."));
+                        Expression::call(function, vec![input], at).alias(shown)
+                    }
+                    _ => Expression::call("date_part", vec![Expression::literal("string", field), input], at),
+                })
             }
             Expr::Position { expr, r#in } => self.named("position", vec![*expr, *r#in], at),
             Expr::Substring { expr, substring_from, substring_for, .. } => {
@@ -318,6 +325,20 @@ impl Converter<'_> {
             })
             .collect()
     }
+}
+
+/// The function that gives a field of a time.
+fn part_function(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "YEAR" => "year",
+        "QUARTER" => "quarter",
+        "MONTH" => "month",
+        "WEEK" => "weekofyear",
+        "DAY" => "dayofmonth",
+        "HOUR" => "hour",
+        "MINUTE" => "minute",
+        _ => return None,
+    })
 }
 
 fn not(inner: Expression, at: Spot) -> Expression {

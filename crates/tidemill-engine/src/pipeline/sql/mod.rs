@@ -14,7 +14,7 @@ use super::expression::Expression;
 use super::relation::Relation;
 use super::text::{Spot, Text};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use tidemill_core::{Error, Result};
 
 /// Longest SQL text accepted, in bytes.
@@ -26,7 +26,11 @@ pub const SQL_BYTES_MAX: usize = 1 << 20;
 /// A syntax error with its place.
 pub fn parse_query(sql: &str) -> Result<Relation> {
     let text = Text::new("<sql>", sql);
-    query_of_tokens(tokens::tokenize(sql, &text)?, &text)
+    let mut tokens = tokens::tokenize(sql, &text)?;
+    while tokens.last().is_some_and(|last| last.token == Token::SemiColon) {
+        tokens.pop();
+    }
+    query_of_tokens(tokens, &text)
 }
 
 /// Parses one expression given as text, such as `F.expr` takes. An alias (`a + 1 AS b`) is allowed.
@@ -59,7 +63,6 @@ pub fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
 }
 
 fn at_end(parser: &mut Parser<'_>, text: &Text) -> Result<()> {
-    use datafusion::sql::sqlparser::tokenizer::Token;
     let next = parser.peek_token();
     if next.token == Token::EOF {
         return Ok(());

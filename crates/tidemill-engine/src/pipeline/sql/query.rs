@@ -172,22 +172,30 @@ impl<'a> Converter<'a> {
             }
             GroupByExpr::Expressions(expressions, modifiers) => (expressions, modifiers),
         };
-        let mut expressions = expressions;
-        if expressions.len() == 1 {
-            match expressions.remove(0) {
-                Expr::Rollup(sets) => return Ok((self.expressions(flatten(sets))?, Grouping::Rollup)),
-                Expr::Cube(sets) => return Ok((self.expressions(flatten(sets))?, Grouping::Cube)),
-                Expr::GroupingSets(sets) => return self.grouping_sets(sets),
-                Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("rollup") => {
-                    return Ok((self.call_arguments(function)?, Grouping::Rollup));
-                }
-                Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("cube") => {
-                    return Ok((self.call_arguments(function)?, Grouping::Cube));
-                }
-                only => expressions.push(only),
-            }
+        let mut elements =
+            expressions.into_iter().map(|element| self.grouping_element(element)).collect::<Result<Vec<_>>>()?;
+        if elements.iter().all(|(_, grouping)| *grouping == Grouping::Plain) {
+            return Ok((elements.into_iter().flat_map(|(keys, _)| keys).collect(), modifier(&modifiers)));
         }
-        Ok((self.expressions(expressions)?, modifier(&modifiers)))
+        if elements.len() == 1 {
+            return Ok(elements.remove(0));
+        }
+        Ok(product(elements))
+    }
+
+    /// An element of `GROUP BY`: its keys, and how they group.
+    fn grouping_element(&mut self, element: Expr) -> Result<(Vec<Expression>, Grouping)> {
+        let is_call = |function: &ast::Function, name: &str| function.name.to_string().eq_ignore_ascii_case(name);
+        Ok(match element {
+            Expr::Rollup(sets) => (self.expressions(flatten(sets))?, Grouping::Rollup),
+            Expr::Cube(sets) => (self.expressions(flatten(sets))?, Grouping::Cube),
+            Expr::GroupingSets(sets) => self.grouping_sets(sets)?,
+            Expr::Function(function) if is_call(&function, "rollup") => {
+                (self.call_arguments(function)?, Grouping::Rollup)
+            }
+            Expr::Function(function) if is_call(&function, "cube") => (self.call_arguments(function)?, Grouping::Cube),
+            key => (vec![self.expression(key)?], Grouping::Plain),
+        })
     }
 
     fn call_arguments(&mut self, function: ast::Function) -> Result<Vec<Expression>> {
@@ -405,4 +413,27 @@ fn modifier(modifiers: &[GroupByWithModifier]) -> Grouping {
         Some(GroupByWithModifier::Cube) => Grouping::Cube,
         _ => Grouping::Plain,
     }
+}
+
+/// `GROUP BY a, ROLLUP(b, c), CUBE(d)`: every set of one element with every set of the others.
+fn product(elements: Vec<(Vec<Expression>, Grouping)>) -> (Vec<Expression>, Grouping) {
+    let (mut all, mut sets): (Vec<Expression>, Vec<Vec<usize>>) = (vec![], vec![vec![]]);
+    for (keys, grouping) in elements {
+        let alternatives = grouping.sets(keys.len()).unwrap_or_else(|| vec![(0..keys.len()).collect()]);
+        let places: Vec<usize> = keys
+            .into_iter()
+            .map(|key| {
+                all.iter().position(|known| *known == key).unwrap_or_else(|| {
+                    all.push(key);
+                    all.len() - 1
+                })
+            })
+            .collect();
+        let with = |set: &Vec<usize>, more: &Vec<usize>| -> Vec<usize> {
+            set.iter().copied().chain(more.iter().map(|key| places[*key])).collect()
+        };
+        sets =
+            sets.iter().flat_map(|set| alternatives.iter().map(|more| with(set, more)).collect::<Vec<_>>()).collect();
+    }
+    (all, Grouping::Sets(sets))
 }
