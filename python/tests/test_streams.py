@@ -94,6 +94,12 @@ def test_sql_over_streams_and_views(spark, lines):
     query = frame.writeStream.format("memory").queryName("n").outputMode("complete").trigger(availableNow=True).start()
     assert query.awaitTermination(30)
     assert sorted(spark.table("n").collect()) == [("a", 2), ("b", 1)]
+    assert spark.sql("SET spark.sql.session.timeZone = Europe/Vienna").first().key == "spark.sql.session.timeZone"
+    assert spark.conf.get("spark.sql.session.timeZone") == "Europe/Vienna"
+    with pytest.raises(AnalysisException, match="no CREATE statement"):
+        spark.sql("CREATE TABLE t (a INT)")
+    with pytest.raises(AnalysisException, match="1 . SELECT kin FROM events"):
+        spark.sql("SELECT kin FROM events").schema  # noqa: B018
     with pytest.raises(AnalysisException) as raised:
         spark.table("nothing")
     assert raised.value.getCondition() == "TABLE_OR_VIEW_NOT_FOUND"

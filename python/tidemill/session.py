@@ -25,6 +25,20 @@ _NOT_FOR_THE_ENGINE = {
     "checkpoint_location",
     "checkpointlocation",
 }
+_STATEMENTS = {
+    "ALTER",
+    "CREATE",
+    "DELETE",
+    "DESCRIBE",
+    "DROP",
+    "EXPLAIN",
+    "INSERT",
+    "MERGE",
+    "SET",
+    "SHOW",
+    "UPDATE",
+    "USE",
+}
 STOP_SECONDS = 10.0
 """How long a program that ends waits for each query to finish its epoch."""
 
@@ -183,6 +197,9 @@ class Session:
         """
         if args:
             raise AnalysisException("parameters in SQL are not there yet; write the values into the text")
+        statement = re.match(r"\s*(\w+)", sqlQuery)
+        if statement is not None and statement[1].upper() in _STATEMENTS:
+            return self._statement(statement[1].upper(), sqlQuery)
         frames: dict[str, DataFrame] = {}
         for name in dict.fromkeys([*self._views, *self._memory]):
             if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", sqlQuery, re.IGNORECASE):
@@ -310,6 +327,18 @@ class Session:
 
     def _from_arrow(self, name: str, rows: Any) -> DataFrame:
         return self._table_frame({"name": name, "arrow": rows, "static": True})
+
+    def _statement(self, kind: str, text: str) -> DataFrame:
+        """``SET key = value`` is a setting; other statements are for pipeline files."""
+        found = re.fullmatch(r"\s*SET\s+([\w.]+)\s*=\s*(.*?)\s*;?\s*", text, re.IGNORECASE | re.DOTALL)
+        if found is None:
+            raise AnalysisException(
+                f"sql() takes queries, and no {kind} statement\n  = help: read tables with session.readStream and "
+                "session.read; a whole pipeline file is run by `tidemill run FILE.sql`"
+            )
+        key, value = found[1], found[2].strip("'\"")
+        self.conf.set(key, value)
+        return self.createDataFrame([(key, value)], "key STRING, value STRING")
 
     def _add_view(self, name: str, frame: DataFrame) -> None:
         if not re.fullmatch(r"\w+", name):

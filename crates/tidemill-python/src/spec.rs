@@ -57,7 +57,8 @@ struct SpecInsert {
 /// Text that describes no pipeline, a type that does not exist.
 pub fn read(text: &str, given: HashMap<String, Rows>, registry: &mut Registry) -> Result<PipelineSpec> {
     let spec: Spec = parts::json("the pipeline", text)?;
-    let mut pipeline = PipelineSpec { name: spec.name, text: Text::new("<python>", ""), ..PipelineSpec::default() };
+    let text = user_text(spec.inserts.iter().map(|insert| &insert.relation));
+    let mut pipeline = PipelineSpec { name: spec.name, text, ..PipelineSpec::default() };
     pipeline.settings.extend(spec.settings.iter().map(|(key, value)| GivenOption::new(key, value)));
     for table in spec.tables {
         pipeline.tables.push(definition(table)?);
@@ -86,6 +87,21 @@ pub fn read(text: &str, given: HashMap<String, Rows>, registry: &mut Registry) -
         });
     }
     Ok(pipeline)
+}
+
+/// The SQL text that places in errors point into, if there is one in the plans.
+fn user_text<'a>(relations: impl Iterator<Item = &'a Relation>) -> Text {
+    let (mut open, mut texts): (Vec<&Relation>, Vec<&str>) = (relations.collect(), Vec::new());
+    while let Some(relation) = open.pop() {
+        if let Relation::Sql { sql, .. } = relation {
+            texts.push(sql);
+        }
+        open.extend(relation.inputs());
+    }
+    match texts.as_slice() {
+        [only] => Text::new("<sql>", only),
+        _ => Text::new("<python>", ""),
+    }
 }
 
 fn definition(table: SpecTable) -> Result<TableDefinition> {
