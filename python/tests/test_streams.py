@@ -96,6 +96,9 @@ def test_sql_over_streams_and_views(spark, lines):
     assert sorted(spark.table("n").collect()) == [("a", 2), ("b", 1)]
     assert spark.sql("SET spark.sql.session.timeZone = Europe/Vienna").first().key == "spark.sql.session.timeZone"
     assert spark.conf.get("spark.sql.session.timeZone") == "Europe/Vienna"
+    with pytest.raises(AnalysisException, match="did you mean 'parallelism'"):
+        spark.sql("SET paralelism = 4")
+    assert spark.conf.get("paralelism") is None
     with pytest.raises(AnalysisException, match="no CREATE statement"):
         spark.sql("CREATE TABLE t (a INT)")
     with pytest.raises(AnalysisException, match="1 . SELECT kin FROM events"):

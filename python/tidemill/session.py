@@ -7,9 +7,10 @@ gives the active one, as in PySpark; ``Session()`` makes another, which shares n
 from __future__ import annotations
 
 import atexit
+import json
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from tidemill import _tidemill
@@ -46,12 +47,19 @@ STOP_SECONDS = 10.0
 class RuntimeConfig:
     """The session's settings: the engine's names, and Spark's (``spark.sql.session.timeZone``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[dict[str, str]], None]) -> None:
         self._values: dict[str, str] = {}
+        self._check = check
 
     def set(self, key: str, value: Any) -> None:
-        """Sets one; queries that run already do not change."""
-        self._values[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        """Sets one; queries that run already do not change.
+
+        Raises:
+            AnalysisException: a key that is neither the engine's nor Spark's, or a value that is not of its type.
+        """
+        values = {**self._values, key: str(value).lower() if isinstance(value, bool) else str(value)}
+        self._check(values)
+        self._values = values
 
     def get(self, key: str, default: str | None = None) -> str | None:
         """The value of one, or `default`."""
@@ -145,7 +153,7 @@ class Session:
         self._made: dict[str, int] = {}
         self._stopped = False
         self._listening = False
-        self.conf = RuntimeConfig()
+        self.conf = RuntimeConfig(self._check_settings)
         self.streams = StreamingQueryManager()
         for key, value in (settings or {}).items():
             self.conf.set(key, value)
@@ -308,7 +316,18 @@ class Session:
     # --- for the other modules -------------------------------------------------------------------
 
     def _settings(self) -> dict[str, str]:
-        return {key: value for key, value in self.conf.getAll.items() if key.lower() not in _NOT_FOR_THE_ENGINE}
+        return _for_the_engine(self.conf.getAll)
+
+    def _check_settings(self, values: Mapping[str, str]) -> None:
+        """Has the engine check settings, by a plan that needs nothing else."""
+        one = {"node": "values", "rows": [[{"node": "literal", "data_type": "int", "text": "1"}]]}
+        spec = {
+            "name": "settings",
+            "settings": _for_the_engine(values),
+            "inserts": [{"table": "rows", "relation": one}],
+        }
+        with translated():
+            self._engine.schema(json.dumps(spec), {})
 
     def _checkpoint_base(self) -> str | None:
         for key, value in self.conf.getAll.items():
@@ -353,6 +372,10 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<tidemill.Session {self._name or ''} with {len(self.streams.active)} active queries>"
+
+
+def _for_the_engine(settings: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in settings.items() if key.lower() not in _NOT_FOR_THE_ENGINE}
 
 
 def _sql_literal(value: Any) -> str:
