@@ -3,8 +3,8 @@
     bench.py --program PATH [--events N] [--runs N] [--only w1,w3,latency] [--no-spark] [--out DIR]
 
 Throughput (w1, w3): whole processes over the same files, start and end included, A B A B; the median
-of the runs. Latency: see latency.py. Results are checked before they count: Tidemill's against DuckDB,
-row by row. Prints a table and writes results.json.
+of the runs. Latency: see latency.py. Results are checked before they count, against DuckDB. Prints a
+table and writes results.json.
 """
 
 import argparse
@@ -21,6 +21,16 @@ from measure import Measured, adopt_orphans, measure
 
 HERE = Path(__file__).resolve().parent
 SPAN_SECONDS = 7200
+
+
+def load_of_tidemill(seconds: float) -> latency.Load:
+    """A file every 10 ms."""
+    return latency.Load(warm=5.0, seconds=seconds, interval=0.01)
+
+
+def load_of_spark(seconds: float) -> latency.Load:
+    """A file every 50 ms: with one every 10 ms Spark's file source falls behind and never catches up."""
+    return latency.Load(warm=15.0, seconds=seconds, interval=0.05)
 
 
 class Bench:
@@ -96,7 +106,7 @@ class Bench:
         """The median of the runs as a row of the table."""
         events = self.asked.events
         median = lambda of: statistics.median(of(run) for run in runs)  # noqa: E731
-        self.rows.append(
+        self.add(
             {
                 "workload": workload,
                 "engine": engine,
@@ -107,26 +117,32 @@ class Bench:
             }
         )
 
+    def add(self, row: dict) -> None:
+        """A row of the table; what is measured is kept even if what follows fails."""
+        self.rows.append(row)
+        (self.out / "results.json").write_text(json.dumps(self.rows, indent=1) + "\n")
+
     def latency(self) -> None:
         """Both engines at a steady rate."""
         for pipeline in ("latency", "latency_window"):
             work = self.fresh(f"tidemill-{pipeline}")
             env = os.environ | {"DATA": str(work / "data"), "OUT": str(work / "out")}
             published = latency.TidemillPublished(work / "out" / "data")
-            found = latency.run(self.tidemill_command(pipeline, work), env, work, published, 5.0, self.asked.seconds)
-            self.rows.append({"workload": pipeline, "engine": "tidemill"} | vars(found))
+            found = latency.run(
+                self.tidemill_command(pipeline, work), env, work, published, load_of_tidemill(self.asked.seconds)
+            )
+            self.add({"workload": pipeline, "engine": "tidemill"} | vars(found))
             print(f"{pipeline}: tidemill done", flush=True)
         if self.asked.with_spark:
             work = self.fresh("spark-latency")
             arguments = ["latency", str(work / "data"), str(work / "out"), str(self.asked.seconds + 60)]
             published = latency.SparkPublished(work / "out" / "data")
             command = self.spark_command(arguments, "4g")
-            found = latency.run(command, self.spark_env(), work, published, 15.0, self.asked.seconds)
-            self.rows.append({"workload": "latency", "engine": "spark"} | vars(found))
+            found = latency.run(command, self.spark_env(), work, published, load_of_spark(self.asked.seconds))
+            self.add({"workload": "latency", "engine": "spark"} | vars(found))
 
     def report(self) -> None:
-        """The table, and the same as JSON."""
-        (self.out / "results.json").write_text(json.dumps(self.rows, indent=1) + "\n")
+        """The table."""
         print(f"\n{self.asked.events:,} events; {os.cpu_count()} cores; a run is a whole process\n")
         print(f"{'workload':<16}{'engine':<10}{'events/s':>12}{'CPU s per million':>20}{'peak memory':>14}")
         for row in (row for row in self.rows if "peak_mib" in row):
@@ -160,13 +176,15 @@ def main() -> int:
     adopt_orphans()
     bench = Bench(asked)
     wanted = asked.only.split(",")
-    if {"w1", "w3"} & set(wanted):
-        bench.make_data()
-    for workload in (name for name in ("w1", "w3") if name in wanted):
-        bench.throughput(workload)
-    if "latency" in wanted:
-        bench.latency()
-    bench.report()
+    try:
+        if {"w1", "w3"} & set(wanted):
+            bench.make_data()
+        for workload in (name for name in ("w1", "w3") if name in wanted):
+            bench.throughput(workload)
+        if "latency" in wanted:
+            bench.latency()
+    finally:
+        bench.report()
     return 0
 
 

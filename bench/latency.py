@@ -1,6 +1,6 @@
 """Time from an event to its committed result, at a steady rate.
 
-A feeder drops a file of events every few milliseconds, each event carrying the time it was due. An
+A feeder drops a file of events every so many milliseconds, each event carrying the time it was due. An
 observer, the same for every engine, notes when a reader can first trust a published file: for Tidemill
 when its manifest is there, for Spark when its batch is in `_spark_metadata`. Nothing is taken from what
 an engine says of itself.
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATE = 10_000
-INTERVAL_SECONDS = 0.01
 POLL_SECONDS = 0.001
 SETTLE_SECONDS = 5.0
 START_SECONDS_MAX = 90.0
@@ -39,20 +38,19 @@ class Latency:
 class Feeder(threading.Thread):
     """Drops a file every interval, whole and under a new name."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, interval: float) -> None:
         super().__init__(daemon=True)
-        self.folder, self.seconds = folder, seconds
+        self.folder, self.seconds, self.interval = folder, seconds, interval
         self.started = 0.0
 
     def run(self) -> None:
         """Feeds until the time is over."""
-        a_file = round(RATE * INTERVAL_SECONDS)
+        a_file = round(RATE * self.interval)
         self.started = time.time()
-        for number in range(round(self.seconds / INTERVAL_SECONDS)):
-            due = self.started + (number + 1) * INTERVAL_SECONDS
-            lines = [
-                event(number * a_file + at, due - INTERVAL_SECONDS * (1 - (at + 1) / a_file)) for at in range(a_file)
-            ]
+        for number in range(round(self.seconds / self.interval)):
+            due = self.started + (number + 1) * self.interval
+            times = (due - self.interval * (1 - (at + 1) / a_file) for at in range(a_file))
+            lines = [event(number * a_file + at, when) for at, when in enumerate(times)]
             hidden = self.folder / f".{number:06}"
             hidden.write_text("".join(lines))
             time.sleep(max(0.0, due - time.time()))
@@ -109,15 +107,24 @@ class SparkPublished:
         return self.log / str(self.next), self.log / f"{self.next}.compact"
 
 
-def run(command: list[str], env: dict[str, str], work: Path, published, warm: float, seconds: float) -> Latency:
-    """Measures one engine: `warm` seconds that do not count, then `seconds` that do.
+@dataclass
+class Load:
+    """What is fed: `warm` seconds that do not count, then `seconds` that do; a file every `interval` seconds."""
+
+    warm: float
+    seconds: float
+    interval: float
+
+
+def run(command: list[str], env: dict[str, str], work: Path, published, load: Load) -> Latency:
+    """Measures one engine.
 
     Raises:
         RuntimeError: it ended early, or published nothing.
     """
     data = work / "data"
     data.mkdir(parents=True)
-    feeder = Feeder(data, warm + seconds)
+    feeder = Feeder(data, load.warm + load.seconds, load.interval)
     with (work / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -133,7 +140,7 @@ def run(command: list[str], env: dict[str, str], work: Path, published, warm: fl
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return percentiles(seen, (feeder.started + warm) * 1000)
+    return percentiles(seen, (feeder.started + load.warm) * 1000)
 
 
 def wait_until_ready(process: subprocess.Popen, work: Path) -> None:
