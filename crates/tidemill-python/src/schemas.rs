@@ -71,7 +71,7 @@ impl SchemaFiles {
 
     /// What new versions of a subject must keep: BACKWARD, FORWARD, FULL or NONE.
     fn compatibility(&self, py: Python<'_>, subject: &str) -> PyResult<String> {
-        self.registry.compatibility(subject).and_then(|level| Ok(word(level)?)).or_raise(py)
+        self.registry.compatibility(subject).and_then(word).or_raise(py)
     }
 
     /// Sets it.
