@@ -28,7 +28,7 @@ class GroupedData:
             raise wrong_type("exprs", "at least one aggregate", None)
         given: list[Any] = list(exprs)
         if len(given) == 1 and isinstance(given[0], Mapping):
-            given = [_named(function, column) for column, function in given[0].items()]
+            given = [_named(function, column) for column, function in _in_order(given[0])]
         elif len(given) == 1 and isinstance(given[0], (list, tuple)):
             given = list(given[0])
         for column in given:
@@ -83,7 +83,27 @@ class GroupedData:
         )
 
 
+_ONE_NAME = {"mean": "avg", "average": "avg", "std": "stddev", "size": "count"}
+
+
 def _named(function: str, column: str) -> Column:
+    function = _ONE_NAME.get(function.lower(), function)
     if column == "*":
         return call(function, col("*"))
     return call(function, to_column(column))
+
+
+def _in_order(functions: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The entries of a dict in the order in which Spark gives their columns: that of a small Java hash map."""
+    entries = list(functions.items())
+    if len(entries) > 4:
+        return entries
+    return sorted(entries, key=lambda entry: _bucket(entry[0]))
+
+
+def _bucket(text: str) -> int:
+    code = 0
+    units = text.encode("utf-16-be")
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        code = (31 * code + (high << 8 | low)) & 0xFFFFFFFF
+    return (code ^ code >> 16) & 15

@@ -116,7 +116,12 @@ pub fn build(call: &Call, name: &str, entry: &Entry, below: &mut Resolver<'_>) -
         let typed = below.resolve(filter)?;
         condition(typed, "the FILTER", below.text, filter.spot())
     });
-    let filter = filter.transpose()?.map(|typed| typed.expr);
+    let filter = filter.transpose()?;
+    let shown = match &filter {
+        Some(filter) => format!("{shown} FILTER (WHERE {})", filter.name),
+        None => shown,
+    };
+    let filter = filter.map(|typed| typed.expr);
     let modifiers = Modifiers { ignore_nulls: call.ignore_nulls, ansi: below.session.settings.ansi() };
     let context = below.context(name, call.at);
     if name == "count" && arguments.iter().all(|argument| argument.as_literal().is_some_and(|value| !value.is_null())) {
@@ -133,7 +138,12 @@ pub fn build(call: &Call, name: &str, entry: &Entry, below: &mut Resolver<'_>) -
 }
 
 fn shown_name(call: &Call, name: &str, star: bool, arguments: &[Typed]) -> String {
-    let list: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
+    // the second argument of first and last says IGNORE NULLS
+    let shown = match name {
+        "first" | "last" | "first_value" | "last_value" | "any_value" => 1,
+        _ => arguments.len(),
+    };
+    let list: Vec<&str> = arguments.iter().take(shown).map(|argument| argument.name.as_str()).collect();
     let list = if star { "1".to_owned() } else { list.join(", ") };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     format!("{name}({distinct}{list})")

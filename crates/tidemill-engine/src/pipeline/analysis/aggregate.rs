@@ -60,7 +60,7 @@ impl Analyzer<'_> {
                 ..self.resolver(&scope)
             };
             above.push(match item {
-                Item::Written(expression) => resolver.resolve(expression)?,
+                Item::Written(expression) => resolver.resolve_item(expression)?,
                 Item::Entry(entry) => known.key(&typed_entry(entry)).ok_or_else(|| {
                     Error::invalid(format!(
                         "`{}` is neither grouped by nor inside an aggregate function",
@@ -202,7 +202,7 @@ impl Analyzer<'_> {
     fn keys(&self, input: &Bound, groups: &[Expression], windows: &Windows) -> Result<Vec<Key>> {
         let mut keys: Vec<Key> = Vec::with_capacity(groups.len());
         for group in groups {
-            let typed = Resolver { windows, ..self.resolver(&input.scope) }.resolve(group)?;
+            let typed = Resolver { windows, ..self.resolver(&input.scope) }.resolve_item(group)?;
             self.check_key(&typed, group.spot())?;
             let typed = self.window_instead_of_part(typed, input);
             if keys.iter().any(|key| key.expr == typed.expr) {

@@ -120,6 +120,24 @@ impl Resolver<'_> {
         }
     }
 
+    /// Resolves an item of a list or a key of a grouping: a cast of a column keeps the column's name.
+    ///
+    /// # Errors
+    /// As [`Resolver::resolve`].
+    pub fn resolve_item(&mut self, expression: &Expression) -> Result<Typed> {
+        let typed = self.resolve(expression)?;
+        let parsed = match expression {
+            Expression::Sql { sql } => Some(sql::parse_expression(sql)?),
+            _ => None,
+        };
+        let Expression::Cast { input, .. } = parsed.as_ref().unwrap_or(expression) else { return Ok(typed) };
+        let Expression::Column { name, at } = &**input else { return Ok(typed) };
+        Ok(match self.scope.find(name, self.text, *at) {
+            Ok((attribute, [])) => typed.named(attribute.name),
+            _ => typed,
+        })
+    }
+
     /// Resolves several.
     pub fn resolve_all(&mut self, list: &[Expression]) -> Result<Vec<Typed>> {
         list.iter().map(|expression| self.resolve(expression)).collect()

@@ -73,7 +73,10 @@ fn bitwise(operator: BinaryOperator, left: Typed, right: Typed) -> Option<Typed>
 
 /// `None` when the types cannot be compared.
 fn comparison(operator: BinaryOperator, left: Typed, right: Typed, context: &CallContext<'_>) -> Result<Option<Typed>> {
-    let name = format!("({} {} {})", left.name, operator.symbol(), right.name);
+    let name = match operator {
+        BinaryOperator::NotEqual => format!("(NOT ({} = {}))", left.name, right.name),
+        _ => format!("({} {} {})", left.name, operator.symbol(), right.name),
+    };
     let Some(common) = coerce::common(&left.data_type, &right.data_type) else { return Ok(None) };
     if !coerce::is_groupable(&common) {
         return Ok(None);

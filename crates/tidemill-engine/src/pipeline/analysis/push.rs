@@ -1,9 +1,10 @@
-//! Moves conditions below watermarks where Spark's optimiser does, because it shows: a row that a
-//! later WHERE drops does not raise the watermark, unless the condition reads the event time itself.
+//! Moves conditions below watermarks and groupings where Spark's optimiser does, because it shows: a
+//! row that a later WHERE drops does not raise the watermark, unless the condition reads the event
+//! time itself; and a group that HAVING drops by its keys has no state.
 //!
 //! A condition passes projections (with the column's expression put in its place), other conditions,
 //! window operators whose window it does not read, and groupings of whose columns it reads only keys.
-//! It is moved only if that takes it below a watermark.
+//! It is moved only if that takes it below a watermark or a grouping.
 //! Source: Spark's `PushPredicateThroughNonJoin`; observed in `tumbling_filter_after_watermark`.
 
 use crate::pipeline::plan::{Attribute, Node, Plan, attribute_id, references};
@@ -57,7 +58,7 @@ impl Pusher {
     }
 }
 
-/// The plan with the condition below a watermark in it; `None` when it cannot get there.
+/// The plan with the condition below a watermark or a grouping in it; `None` when it cannot get there.
 fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<Plan>>> {
     let reads = references(condition);
     let here = || passed.then(|| filter(plan.clone(), condition.clone()));
@@ -75,8 +76,8 @@ fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<P
         Node::Project { input, list } if list.iter().all(is_stable) => {
             below(input, &replaced(condition, &plan.attributes, list)?, passed)?
         }
-        Node::Aggregate { input, keys, .. } if !keys.is_empty() && reads.iter().all(|id| keys.contains(id)) => {
-            below(input, condition, passed)?
+        Node::Aggregate { input, keys, .. } if !reads.is_empty() && reads.iter().all(|id| keys.contains(id)) => {
+            below(input, condition, true)?
         }
         _ => None,
     };

@@ -108,7 +108,7 @@ impl Analyzer<'_> {
                 Item::Entry(entry) => list.push((typed_entry(entry), entry.qualifier.clone())),
                 Item::Written(expression) => {
                     let mut resolver = Resolver { windows: &windows, ..self.resolver(&scope) };
-                    let typed = resolver.resolve(expression)?;
+                    let typed = resolver.resolve_item(expression)?;
                     let qualifier = match expression {
                         Expression::Column { .. } => qualifier_of(&scope, &typed),
                         _ => None,
