@@ -3,13 +3,24 @@
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
 use super::{Entry, expect_arguments};
 use crate::function::implicit_cast;
+use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use std::sync::Arc;
 use tidemill_core::Result;
 
 pub const ENTRIES: &[Entry] = &[
-    Entry { names: &["count"], build: |_, arguments, _| Ok((Arc::new(Count { only_true: false }), arguments)) },
+    Entry {
+        names: &["count"],
+        build: |_, arguments, _| {
+            // a column of type NULL has no bitmap of its NULLs
+            let widened = |argument: Typed| match argument.data_type {
+                DataType::Null => argument.widened(&DataType::Boolean),
+                _ => argument,
+            };
+            Ok((Arc::new(Count { only_true: false }), arguments.into_iter().map(widened).collect()))
+        },
+    },
     Entry {
         names: &["count_if"],
         build: |context, mut arguments, _| {

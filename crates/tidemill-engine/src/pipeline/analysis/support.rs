@@ -47,6 +47,9 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
         }
     }
     for plan in &streaming {
+        if mode != OutputMode::Complete {
+            one_event_time(plan)?;
+        }
         match &plan.node {
             Node::Sort { input, .. } if mode != OutputMode::Complete || !above_aggregate(input) => {
                 return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
@@ -71,6 +74,18 @@ fn is_stateful(plan: &Plan) -> bool {
 fn closes(plan: &Plan) -> bool {
     let Node::Aggregate { keys, .. } = &plan.node else { return false };
     keys.iter().any(|key| plan.attribute(*key).is_some_and(|attribute| attribute.watermark.is_some()))
+}
+
+/// A grouping by two event times, such as a window and its own time, has no one time that closes it.
+fn one_event_time(plan: &Plan) -> Result<()> {
+    let Node::Aggregate { keys, .. } = &plan.node else { return Ok(()) };
+    let has_watermark = |key: &&u32| plan.attribute(**key).is_some_and(|attribute| attribute.watermark.is_some());
+    if keys.iter().filter(has_watermark).count() < 2 {
+        return Ok(());
+    }
+    Err(Error::invalid("a grouping by two event-time columns: it is not clear which of them closes the groups")
+        .class("MULTIPLE_EVENT_TIME_COLUMNS")
+        .help("group by one of them; wrap the other in an expression or an aggregate such as max()"))
 }
 
 fn above_aggregate(plan: &Plan) -> bool {
