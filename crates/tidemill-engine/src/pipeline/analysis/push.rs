@@ -77,7 +77,13 @@ fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<P
             below(input, &replaced(condition, &plan.attributes, list)?, passed)?
         }
         Node::Aggregate { input, keys, .. } if !reads.is_empty() && reads.iter().all(|id| keys.contains(id)) => {
-            below(input, condition, true)?
+            // a window that is a key has another name below
+            let named: Option<Vec<Expr>> =
+                keys.iter().map(|key| input.attribute(*key).map(Attribute::reference)).collect();
+            match named {
+                Some(named) => below(input, &replaced(condition, &plan.attributes[..keys.len()], &named)?, true)?,
+                None => None,
+            }
         }
         _ => None,
     };
