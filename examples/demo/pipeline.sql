@@ -1,6 +1,6 @@
 -- Steps 3 to 6: validate, mask, process, write to several sinks. Steps 7 and 8, monitoring and cost, are
 -- the page that `tidemill run` serves meanwhile and the summary it ends with.
-SET trigger = 'processing-time 200ms';
+SET trigger = 'asap';
 SET dead_letter = 'dead_letters';
 
 -- 3. Columns and types come from the registry. A record that breaks them lands in dead_letters, with
