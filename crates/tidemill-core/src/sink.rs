@@ -1,7 +1,7 @@
 //! The contract of a sink, and the one commit rule: **a sink stores the epoch's number in the same
 //! atomic write as the epoch's rows.** There is no second protocol.
 
-use crate::describe::Description;
+use crate::describe::{Description, Guarantee};
 use crate::epoch::{Epoch, Incarnation};
 use crate::error::Result;
 use crate::format::Format;
@@ -105,6 +105,11 @@ pub trait SinkConnector: Send + Sync {
     /// for fewer, larger ones. Zero: as often as there are rows.
     fn commit_interval(&self, _options: &Options) -> Duration {
         Duration::ZERO
+    }
+
+    /// What it promises with these options: less than its description says where an option weakens it.
+    fn guarantee(&self, _options: &Options) -> Guarantee {
+        self.describe().guarantee
     }
 
     /// True for a sink that is called for every epoch, also when there are no rows.

@@ -5,7 +5,6 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::time::Duration;
-use tidemill_core::describe::Guarantee;
 use tidemill_core::sink::{Marker, OutputMode, Sink, SinkRequest, Writer};
 use tidemill_core::{Clock, Epoch, Result};
 
@@ -22,10 +21,8 @@ pub struct Delivery {
     sink: Box<dyn Sink>,
     schema: SchemaRef,
     every_epoch: bool,
-    /// What the connector calls itself, and what it promises.
+    /// What the connector calls itself.
     pub connector: &'static str,
-    /// What it promises.
-    pub guarantee: Guarantee,
 }
 
 /// What one sink did in an epoch.
@@ -66,7 +63,6 @@ impl Delivery {
             schema,
             every_epoch: table.connector.every_epoch(),
             connector: table.connector.describe().name,
-            guarantee: table.connector.describe().guarantee,
         })
     }
 

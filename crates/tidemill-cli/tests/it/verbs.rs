@@ -31,6 +31,20 @@ fn explain_shows_the_flow_and_the_guarantee() {
 }
 
 #[test]
+fn a_weaker_delivery_of_a_sink_is_explained_and_refused_where_more_is_asked() {
+    let scratch = Scratch::new();
+    let kafka = "connector = 'kafka', kafka.bootstrap.servers = '127.0.0.1:1', topic = 't', format = 'json', \
+                 delivery = 'at-least-once'";
+    scratch.write("p.sql", &COUNT.replace("connector = 'files', path = 'out', format = 'parquet'", kafka));
+    let explained = scratch.run(&["explain", "p.sql"]);
+    assert!(explained.out.contains("at least once: words"), "{}", explained.out);
+    assert!(explained.out.contains("counts (kafka, at least once)"), "{}", explained.out);
+    scratch
+        .run(&["check", "p.sql", "--set", "delivery=exactly-once"])
+        .says(78, &["reach the table 'counts' at least once"]);
+}
+
+#[test]
 fn connectors_describe_themselves_to_people_and_programs() {
     let scratch = Scratch::new();
     let text = scratch.run(&["connectors"]).out;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
 use tidemill_core::sink::{Marker, Sink, SinkConnector, SinkRequest};
-use tidemill_core::{Clock, Epoch, Error, Kind, Result, ResultExt, SystemClock};
+use tidemill_core::{Clock, Epoch, Error, Kind, Options, Result, ResultExt, SystemClock};
 
 /// A transaction whose end is unclear and that turns out to be aborted is tried this often in all.
 const ATTEMPTS_MAX: u32 = 3;
@@ -76,6 +76,10 @@ impl SinkConnector for KafkaSinkConnector {
         &DESCRIPTION
     }
 
+    fn guarantee(&self, options: &Options) -> Guarantee {
+        if is_transactional(options) { DESCRIPTION.guarantee } else { Guarantee::AtLeastOnce }
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let encoder = RecordEncoder::new(&request)?;
         let settings = settings(&request, &encoder, self.clock.clone())?;
@@ -85,10 +89,15 @@ impl SinkConnector for KafkaSinkConnector {
     }
 }
 
+/// True unless the user asks for less than exactly once.
+fn is_transactional(options: &Options) -> bool {
+    !options.text("delivery").is_some_and(|delivery| delivery.eq_ignore_ascii_case("at-least-once"))
+}
+
 fn settings(request: &SinkRequest, encoder: &RecordEncoder, clock: Arc<dyn Clock>) -> Result<Settings> {
     let (table, options) = (&request.table, &request.options);
     let topic = options.text("topic").map(str::to_owned);
-    let is_transactional = !options.required("delivery")?.eq_ignore_ascii_case("at-least-once");
+    let is_transactional = is_transactional(options);
     if topic.is_none() && !encoder.has_topic_column() {
         return Err(Error::invalid(format!("table '{table}' needs option 'topic', or a column 'topic' and no format")));
     }

@@ -199,8 +199,9 @@ fn guarantee(query: &Query, output: &super::query::QueryOutput) -> String {
         })
         .collect();
     steps.push("epoch log".into());
-    let sink = output.sink.connector.describe();
-    steps.push(format!("{} ({}, {})", output.sink.name, sink.name, sink.guarantee.words()));
+    let sink = output.sink.connector.describe().name;
+    let promised = output.sink.connector.guarantee(&output.sink.options).words();
+    steps.push(format!("{} ({sink}, {promised})", output.sink.name));
     format!("{}: {}", query.guarantee(output).words(), steps.join(" -> "))
 }
 

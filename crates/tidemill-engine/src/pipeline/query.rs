@@ -83,7 +83,7 @@ impl Query {
         let sources = output.plan.sources();
         let read = self.sources.iter().filter(|source| sources.contains(&source.name));
         read.map(|source| source.connector.describe().guarantee)
-            .chain([output.sink.connector.describe().guarantee])
+            .chain([output.sink.connector.guarantee(&output.sink.options)])
             .min()
             .unwrap_or(Guarantee::None)
     }
