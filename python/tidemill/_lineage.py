@@ -26,7 +26,11 @@ def settled(expression: Node, *inputs: Node) -> Node:
     def change(node: Node) -> Node | None:
         if FRAME not in node:
             return None
-        return {"node": "column", "name": _name_over(node["name"], node[FRAME], inputs)}
+        path = _path_over(node["name"], node[FRAME], inputs)
+        column = {"node": "column", "name": _name_by(path, node["name"], node[FRAME], len(inputs))}
+        if _before_watermark(path, node["name"]):
+            return {"node": "cast", "input": column, "data_type": "timestamp"}
+        return column
 
     return rewritten(expression, change)
 
@@ -74,7 +78,8 @@ def qualifiers_in_order(relation: Node) -> list[str]:
     return qualifiers_in_order(relation["input"])
 
 
-def _name_over(name: list[str], frame: Node, inputs: tuple[Node, ...]) -> list[str]:
+def _path_over(name: list[str], frame: Node, inputs: tuple[Node, ...]) -> list[Node]:
+    """The relations from the input that has the column down to its frame."""
     paths = [path for path in (_path(relation, frame) for relation in inputs) if path]
     if not paths:
         raise AnalysisException(
@@ -93,8 +98,20 @@ def _name_over(name: list[str], frame: Node, inputs: tuple[Node, ...]) -> list[s
         )
     path = nearest[0]
     _expect_kept(name, path)
+    return path
+
+
+def _before_watermark(path: list[Node], name: list[str]) -> bool:
+    """True for a column taken from a frame before a watermark was set on it: to Spark it has none, and no more
+    has what is cast to its own type."""
+    declared = (node for node in path[:-1] if node["node"] == "watermark")
+    return any(node["column"].lower() == ".".join(name).lower() for node in declared)
+
+
+def _name_by(path: list[Node], name: list[str], frame: Node, inputs: int) -> list[str]:
+    """The name by which the input at the start of the path finds the column."""
     joins = [at for at, node in enumerate(path) if node["node"] == "join"]
-    if not joins and len(inputs) == 1:
+    if not joins and inputs == 1:
         return name
     below = path[joins[-1] + 1 :] if joins else path
     alias = next((node["name"] for node in below if node["node"] == "alias"), None)

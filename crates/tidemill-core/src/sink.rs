@@ -112,6 +112,11 @@ pub trait SinkConnector: Send + Sync {
         self.describe().guarantee
     }
 
+    /// True for a sink that tells columns apart by their names: two of one name are refused.
+    fn names_columns(&self) -> bool {
+        true
+    }
+
     /// True for a sink that is called for every epoch, also when there are no rows.
     fn every_epoch(&self) -> bool {
         false

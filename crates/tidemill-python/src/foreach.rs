@@ -50,6 +50,10 @@ impl SinkConnector for ForeachBatch {
         true
     }
 
+    fn names_columns(&self) -> bool {
+        false
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         Ok(Box::new(Called { function: self.function.clone(), schema: request.schema, writer: request.writer }))
     }

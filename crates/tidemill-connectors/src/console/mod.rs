@@ -52,6 +52,10 @@ impl SinkConnector for Console {
         &DESCRIPTION
     }
 
+    fn names_columns(&self) -> bool {
+        false
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let options = &request.options;
         let rows_max = usize::try_from(options.integer("num_rows").unwrap_or(20)).unwrap_or(usize::MAX);

@@ -34,6 +34,10 @@ impl SinkConnector for MemorySink {
         &DESCRIPTION
     }
 
+    fn names_columns(&self) -> bool {
+        false
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let name = request.options.text("table").unwrap_or(&request.table);
         let replace = request.mode == OutputMode::Complete;

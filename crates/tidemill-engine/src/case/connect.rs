@@ -145,6 +145,10 @@ impl SinkConnector for CaseSink {
         &SINK_DESCRIPTION
     }
 
+    fn names_columns(&self) -> bool {
+        false
+    }
+
     fn every_epoch(&self) -> bool {
         true
     }

@@ -297,8 +297,10 @@ impl<'a> Builder<'a> {
             Some(columns) => self.place(analyzer.fit(plan, &columns, &insert.columns), insert.at)?,
             None => plan,
         };
-        self.place(unique_names(&plan), insert.at)?;
         let sink = self.sink(definition)?;
+        if sink.connector.names_columns() {
+            self.place(unique_names(&plan), insert.at)?;
+        }
         if !sink.connector.modes().contains(&mode) {
             let modes: Vec<&str> = sink.connector.modes().iter().map(|mode| mode.word()).collect();
             return Err(Error::invalid(format!(

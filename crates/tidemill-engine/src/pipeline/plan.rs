@@ -95,8 +95,9 @@ pub enum Node {
     Project { input: Arc<Plan>, list: Vec<Expr> },
     /// Rows for which the condition is true.
     Filter { input: Arc<Plan>, condition: Expr },
-    /// Watches the event time of rows that pass.
-    Watermark { input: Arc<Plan>, column: u32, delay: i64 },
+    /// Watches the event time of rows that pass. `number` is that of the watermark as written: one that
+    /// several branches of a query share is one watermark, also after conditions were pushed below its copies.
+    Watermark { input: Arc<Plan>, column: u32, delay: i64, number: u32 },
     /// Adds a window column: a row once for every window it is in. The column is the last one.
     Window { input: Arc<Plan>, time: Expr, kind: WindowKind },
     /// A row once for every list (`ROLLUP`, `CUBE`).

@@ -10,6 +10,8 @@ use crate::pipeline::expression::{Call, Expression};
 use crate::pipeline::plan::Attribute;
 use crate::pipeline::sql;
 use crate::pipeline::text::{Spot, Text};
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::{Cast, Expr};
 use std::cell::Cell;
 use tidemill_core::{Error, Result};
 
@@ -195,6 +197,11 @@ impl Resolver<'_> {
     fn cast(&mut self, input: Typed, data_type: &str, try_cast: bool, at: Spot) -> Result<Typed> {
         let to =
             tidemill_core::types::parse_type(data_type).map_err(|error| error.at_if_unplaced(self.text.place(at)))?;
+        if input.data_type == to && matches!(to, DataType::Timestamp(..)) {
+            // as in Spark, what was cast is no longer the column that the watermark is on
+            let expr = Expr::Cast(Cast::new(Box::new(input.expr), to.clone()));
+            return Ok(Typed { expr, ..input });
+        }
         function::cast_to(input, &to, try_cast, &self.context("cast", at))
     }
 

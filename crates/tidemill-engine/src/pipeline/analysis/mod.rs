@@ -82,6 +82,8 @@ pub struct Analyzer<'a> {
     text: &'a Text,
     numbers: Numbers,
     shared: RefCell<HashMap<String, Arc<Plan>>>,
+    /// Numbers of watermarks, by the relation as written.
+    watermarks: RefCell<HashMap<String, u32>>,
     /// Relations named for one SQL text (`spark.sql("..{e}..", e=df)`).
     parameters: RefCell<Vec<Parameter>>,
 }
@@ -95,6 +97,7 @@ impl<'a> Analyzer<'a> {
             text,
             numbers: Numbers::default(),
             shared: RefCell::default(),
+            watermarks: RefCell::default(),
             parameters: RefCell::default(),
         }
     }

@@ -72,8 +72,9 @@ impl Analyzer<'_> {
                 Ok(self.bound(Plan { node, attributes, streaming }, scope))
             }
             Relation::Watermark { input, column, delay, at } => {
+                let number = self.watermark_number(format!("{relation:?}"));
                 let input = self.relation(input)?;
-                self.watermark(input, column, delay, *at)
+                self.watermark(input, column, delay, number, *at)
             }
             Relation::WithColumns { input, columns } => {
                 let input = self.relation(input)?;

@@ -13,6 +13,8 @@ impl Analyzer<'_> {
     /// Sorts by columns of the input, by columns below its projection, or by what its grouping gives.
     pub(super) fn sort(&self, bound: Bound, input: &Relation, keys: &[SortKey]) -> Result<Bound> {
         let width = bound.scope.entries().len();
+        let all = self.by_all(&bound, keys);
+        let keys = all.as_deref().unwrap_or(keys);
         let error = match self.sort_by_columns(bound.clone(), input, keys) {
             Ok(sorted) => return Ok(sorted),
             Err(error) => error,
@@ -22,6 +24,23 @@ impl Analyzer<'_> {
         let mut sorted = self.sort_by_columns(below, &longer, &keys)?;
         sorted.scope.entries_mut().truncate(width);
         self.visible(sorted)
+    }
+
+    /// `ORDER BY ALL`: every column from left to right, unless one is called so.
+    fn by_all(&self, bound: &Bound, keys: &[SortKey]) -> Option<Vec<SortKey>> {
+        let [SortKey { by: Expression::Column { name, at }, descending, nulls_first }] = keys else { return None };
+        let [only] = name.as_slice() else { return None };
+        if !only.eq_ignore_ascii_case("all") || bound.scope.find(name, self.text, *at).is_ok() {
+            return None;
+        }
+        let columns = bound.scope.entries().iter().filter(|entry| !entry.hidden);
+        let position = |number: usize| Expression::Literal {
+            data_type: "int".into(),
+            text: Some((number + 1).to_string()),
+            at: *at,
+        };
+        let key = |(number, _)| SortKey { by: position(number), descending: *descending, nulls_first: *nulls_first };
+        Some(columns.enumerate().map(key).collect())
     }
 
     /// `ORDER BY` of a grouping by expressions that are not in its list: the grouping with them at the

@@ -68,7 +68,8 @@ impl Analyzer<'_> {
             bound = self.with_columns(bound, &[(name.clone(), expression.clone())])?;
         }
         if let Some((column, delay, at)) = &table.watermark {
-            bound = self.watermark(bound, column, delay, *at)?;
+            let number = self.watermark_number(format!("table {}", table.name));
+            bound = self.watermark(bound, column, delay, number, *at)?;
         }
         Ok(bound.plan)
     }

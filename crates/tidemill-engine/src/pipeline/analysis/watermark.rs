@@ -8,7 +8,19 @@ use arrow::datatypes::DataType;
 use tidemill_core::{Error, Result, types};
 
 impl Analyzer<'_> {
-    pub(super) fn watermark(&self, bound: Bound, column: &str, delay: &str, at: Spot) -> Result<Bound> {
+    /// The number of the watermark that is written like this; the same relation read twice has one.
+    pub(super) fn watermark_number(&self, written: String) -> u32 {
+        *self.watermarks.borrow_mut().entry(written).or_insert_with(|| self.numbers.next())
+    }
+
+    pub(super) fn watermark(
+        &self,
+        bound: Bound,
+        column: &str,
+        delay: &str,
+        number: u32,
+        at: Spot,
+    ) -> Result<Bound> {
         let name: Vec<String> = column.split('.').map(str::to_owned).collect();
         let (attribute, rest) = bound.scope.find(&name, self.text, at)?;
         let place = || self.text.place(at);
@@ -45,7 +57,7 @@ impl Analyzer<'_> {
         attributes.iter_mut().filter(|known| known.id == attribute.id).for_each(|known| known.watermark = Some(delay));
         let with_mark = scope.entries_mut().iter_mut().filter(|entry| entry.attribute.id == attribute.id);
         with_mark.for_each(|entry| entry.attribute.watermark = Some(delay));
-        let node = Node::Watermark { input: plan, column: attribute.id, delay };
+        let node = Node::Watermark { input: plan, column: attribute.id, delay, number };
         Ok(self.bound(Plan { node, attributes, streaming: true }, scope))
     }
 }
