@@ -18,6 +18,19 @@ pub struct Selected<'a> {
     pub slots: &'a [u32],
     /// Number of the batch's first row in order of arrival, over the life of the query's run.
     pub arrival: u64,
+    /// The number of every row of the batch, where values are not in order of arrival: in a session they are
+    /// in order of time.
+    pub order: Option<&'a [u64]>,
+}
+
+impl Selected<'_> {
+    /// The number of a row: values of a group are in the order of their rows' numbers.
+    pub fn number(&self, row: u32) -> u64 {
+        match self.order {
+            Some(order) => order[row as usize],
+            None => self.arrival + u64::from(row),
+        }
+    }
 }
 
 /// Which part of a slot's value to save or load.

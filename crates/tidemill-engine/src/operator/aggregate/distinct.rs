@@ -205,7 +205,8 @@ impl Accumulator for Sets {
         let rows: Vec<u32> = (0..all.len() as u32).collect();
         let groups: Vec<u32> =
             ids.iter().zip(0u32..).flat_map(|(ids, group)| std::iter::repeat_n(group, ids.len())).collect();
-        accumulator.update(&self.values.columns(&all)?, Selected { rows: &rows, slots: &groups, arrival: 0 })?;
+        let selected = Selected { rows: &rows, slots: &groups, arrival: 0, order: None };
+        accumulator.update(&self.values.columns(&all)?, selected)?;
         accumulator.evaluate(&(0..slots.len() as u32).collect::<Vec<_>>())
     }
 

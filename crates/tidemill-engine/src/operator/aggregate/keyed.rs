@@ -197,13 +197,14 @@ impl Aggregator {
         for ((_, columns, filter), accumulator) in self.layout.calls.iter().zip(&mut self.accumulators) {
             let arguments: Vec<ArrayRef> = columns.iter().map(|&column| input.rows.column(column).clone()).collect();
             match filter {
-                None => accumulator.update(&arguments, Selected { rows, slots, arrival: input.arrival })?,
+                None => accumulator.update(&arguments, Selected { rows, slots, arrival: input.arrival, order: None })?,
                 Some(column) => {
                     let passes = input.rows.column(*column).as_boolean();
                     let pass = |row: u32| passes.is_valid(row as usize) && passes.value(row as usize);
                     let kept = rows.iter().zip(slots).filter(|(row, _)| pass(**row));
                     let (rows, slots): (Vec<u32>, Vec<u32>) = kept.map(|(row, slot)| (*row, *slot)).unzip();
-                    accumulator.update(&arguments, Selected { rows: &rows, slots: &slots, arrival: input.arrival })?;
+                    let selected = Selected { rows: &rows, slots: &slots, arrival: input.arrival, order: None };
+                    accumulator.update(&arguments, selected)?;
                 }
             }
         }

@@ -117,7 +117,7 @@ impl Accumulator for Ends {
     fn update(&mut self, arguments: &[ArrayRef], selected: Selected<'_>) -> Result<()> {
         let rows = self.converter.convert_columns(&arguments[..1])?;
         for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
-            let (valid, arrival) = (arguments[0].is_valid(row as usize), selected.arrival + u64::from(row));
+            let (valid, arrival) = (arguments[0].is_valid(row as usize), selected.number(row));
             if (valid || !self.ignore_nulls) && self.wins(slot as usize, arrival) {
                 let value = valid.then(|| rows.row(row as usize).as_ref().into());
                 self.kept[slot as usize] = Some((arrival, value));
@@ -248,7 +248,7 @@ impl Accumulator for Collections {
         let rows = self.converter.convert_columns(&arguments[..1])?;
         for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
             if arguments[0].is_valid(row as usize) {
-                self.push(slot as usize, selected.arrival + u64::from(row), rows.row(row as usize).as_ref());
+                self.push(slot as usize, selected.number(row), rows.row(row as usize).as_ref());
             }
         }
         Ok(())
