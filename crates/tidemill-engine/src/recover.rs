@@ -210,19 +210,23 @@ impl Checkpoint {
             .help("restore the checkpoint from a copy, or start over with a new one"));
         }
         for (number, part) in flow.parts.iter_mut().enumerate() {
-            for step in part.keyed() {
+            let replayed = self.plans.range(replayed.clone());
+            let epochs = replayed.map(|(epoch, plan)| {
+                let watermark = plan.watermarks.get(number).map(|watermark| watermark.current.saturating_mul(1000));
+                (epoch, watermark.map(|watermark| part.keyed_marks(watermark)))
+            });
+            let epochs: Vec<_> = epochs.collect();
+            for (number, step) in part.keyed().enumerate() {
                 let name = step.name.clone();
                 if let Some(content) = start.and_then(|snapshot| snapshot.state.get(&step.name)) {
                     load(step, content, Scope::Whole)?;
                 }
-                for (epoch, plan) in self.plans.range(replayed.clone()) {
+                for (epoch, marks) in &epochs {
                     for (_, rows) in self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name) {
                         load(step, rows, Scope::Changes)?;
                     }
-                    if let Some(watermark) = plan.watermarks.get(number) {
-                        step.partitions
-                            .iter_mut()
-                            .for_each(|partition| partition.state().evict(watermark.current.saturating_mul(1000)));
+                    if let Some(marks) = marks {
+                        step.partitions.iter_mut().for_each(|partition| partition.state().evict(marks[number]));
                     }
                 }
             }
@@ -264,7 +268,7 @@ impl Checkpoint {
 fn load(step: &mut crate::dataflow::KeyedStep, content: &[u8], scope: Scope) -> Result<()> {
     let shape = step.partitions[0].shape();
     for batch in ipc::read(content, &shape.schema, &format!("the saved state of operator {}", step.name))? {
-        let routes = step.exchange.route(&batch.columns()[shape.keys.clone()], batch.num_rows())?;
+        let routes = step.inputs[0].exchange.route(&batch.columns()[shape.keys.clone()], batch.num_rows())?;
         for (partition, select) in step.partitions.iter_mut().zip(routes) {
             partition.state().load(&batch, &select, scope)?;
         }

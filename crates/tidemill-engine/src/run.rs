@@ -128,7 +128,7 @@ impl Running {
     /// True when an epoch without rows would bring something out: the watermark is higher than the one
     /// the last epoch of this run used, and an operator waits for that.
     fn no_data_due(&self) -> bool {
-        let rose = |(part, used): (&crate::dataflow::Part, &i64)| part.wants_no_data && part.watermark.millis() > *used;
+        let rose = |(part, used): (&crate::dataflow::Part, &i64)| part.no_data_due(*used, part.watermark.millis());
         self.session.settings.no_data_epochs()
             && self.turns.allows_no_data()
             && self.flow.parts.iter().zip(&self.resumed.used_watermarks).any(rose)

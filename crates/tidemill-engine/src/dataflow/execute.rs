@@ -102,7 +102,8 @@ impl Part {
     ) -> Result<PartResult> {
         let mut results: Vec<Vec<RecordBatch>> = Vec::with_capacity(self.steps.len());
         let mut operators = Vec::new();
-        for step in &mut self.steps {
+        let (late, current) = (self.marks(context.late), self.marks(context.watermark));
+        for (number, step) in self.steps.iter_mut().enumerate() {
             let rows = match step {
                 Step::Source { source, chain } => mapped(&sources[*source], chain, workers)?,
                 Step::Values { rows } => {
@@ -115,7 +116,8 @@ impl Part {
                 Step::Map { input, chain } => mapped(&results[*input], chain, workers)?,
                 Step::Union { inputs } => inputs.iter().flat_map(|input| results[*input].iter().cloned()).collect(),
                 Step::Keyed(keyed) => {
-                    let (rows, report) = keyed.run(&results[keyed.input], context, workers)?;
+                    let context = EpochContext { late: late[number], watermark: current[number], ..*context };
+                    let (rows, report) = keyed.run(&results, &context, workers)?;
                     operators.push(report);
                     rows
                 }
@@ -148,25 +150,27 @@ fn mapped(batches: &[RecordBatch], chain: &[Arc<dyn Transform>], workers: &Worke
 impl KeyedStep {
     fn run(
         &mut self,
-        batches: &[RecordBatch],
+        results: &[Vec<RecordBatch>],
         context: &EpochContext,
         workers: &Workers,
     ) -> Result<(Vec<RecordBatch>, OperatorReport)> {
-        let total: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let (prepare, exchange) = (&self.prepare, &self.exchange);
-        let split = workers.map(batches.to_vec(), total, |batch| exchange.split(prepare.apply(batch)?, 0))?;
+        let mut inputs: Vec<Vec<KeyedRows>> = vec![vec![]; self.partitions.len()];
+        let mut total = 0;
         // rows are numbered by epoch and place, so that the numbers go on after a restart
         let mut arrival = context.epoch.0 << 32;
-        let mut inputs: Vec<Vec<KeyedRows>> = vec![Vec::with_capacity(split.len()); self.partitions.len()];
-        for parts in split {
-            let rows = parts[0].rows.num_rows() as u64;
-            for (partition, mut part) in parts.into_iter().enumerate() {
-                part.arrival = arrival;
-                if !part.select.is_empty() {
-                    inputs[partition].push(part);
+        for (port, input) in self.inputs.iter().enumerate() {
+            let batches = &results[input.step];
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            let split =
+                workers.map(batches.clone(), rows, |batch| input.exchange.split(input.prepare.apply(batch)?, 0))?;
+            for parts in split {
+                let rows = parts[0].rows.num_rows() as u64;
+                for (partition, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.select.is_empty()) {
+                    inputs[partition].push(KeyedRows { arrival, port, ..part });
                 }
+                arrival += rows;
             }
-            arrival += rows;
+            total += rows;
         }
         let worth = total.max(idle_rows(context));
         let work: Vec<_> = self.partitions.iter_mut().zip(inputs).collect();

@@ -1,8 +1,7 @@
 //! From plans that keep state to operators that do.
 
-use super::KeyedStep;
-use super::Step;
 use super::lower::{Lowering, position};
+use super::{KeyedInput, KeyedStep, Step};
 use crate::function::nested;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::aggregate::keyed::{AggregateLayout, Aggregator, CallColumns, PaneBy};
@@ -12,6 +11,7 @@ use crate::operator::project::Project;
 use crate::operator::window::WindowKind;
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema, references};
+use crate::pipeline::session::session_key;
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use std::sync::Arc;
@@ -35,6 +35,9 @@ impl Lowering<'_, '_> {
         keys: &[u32],
         calls: &[AggregateCall],
     ) -> Result<usize> {
+        if let Some(place) = session_key(input, keys) {
+            return self.sessions(plan, input, keys, place, calls);
+        }
         let window = window_key(input, keys, calls);
         let base = window.as_ref().map_or(input, |window| window.below);
         let event_key =
@@ -49,19 +52,23 @@ impl Lowering<'_, '_> {
             global: keys.is_empty(),
             schema: inner_schema(&plan.attributes),
         });
-        self.wants_no_data |= event_key.is_some() && self.mode != OutputMode::Complete;
-        self.wants_no_data |= plan.streaming && self.mode == OutputMode::Update;
+        let wants_no_data = (event_key.is_some() && self.mode != OutputMode::Complete)
+            || (plan.streaming && self.mode == OutputMode::Update);
         let prepare = Arc::new(prepared(&columns.list, base)?);
         let partitions = if columns.key_types.is_empty() { 1 } else { self.options.partitions };
         let operators = (0..partitions).map(|number| Ok(Box::new(Aggregator::new(layout.clone(), number == 0)?) as _));
         let step = KeyedStep {
             partitions: operators.collect::<Result<_>>()?,
-            input: self.plan(base)?,
-            prepare,
-            exchange: Exchange::new(&columns.key_types, partitions)?,
+            inputs: vec![KeyedInput {
+                step: self.plan(base)?,
+                prepare,
+                exchange: Exchange::new(&columns.key_types, partitions)?,
+            }],
             name: self.name("aggregate"),
             spark_name: "stateStoreSave",
             layout: describe_aggregate(&layout),
+            wants_no_data,
+            bounds: None,
         };
         Ok(self.push(Step::Keyed(step)))
     }
@@ -97,17 +104,20 @@ impl Lowering<'_, '_> {
             first_output,
             schema: inner_schema(&input.attributes),
         });
-        self.wants_no_data |= event.is_some();
         let partitions = self.options.partitions;
         let operators = (0..partitions).map(|_| Ok(Box::new(Deduplicate::new(layout.clone())?) as _));
         let step = KeyedStep {
             partitions: operators.collect::<Result<_>>()?,
-            input: self.plan(input)?,
-            prepare: Arc::new(prepared(&list, input)?),
-            exchange: Exchange::new(&types, partitions)?,
+            inputs: vec![KeyedInput {
+                step: self.plan(input)?,
+                prepare: Arc::new(prepared(&list, input)?),
+                exchange: Exchange::new(&types, partitions)?,
+            }],
             name: self.name("deduplicate"),
             spark_name: if within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
             layout: format!("deduplicate by [{}], {expiry:?}", type_names(&types)),
+            wants_no_data: event.is_some(),
+            bounds: None,
         };
         Ok(self.push(Step::Keyed(step)))
     }
@@ -159,6 +169,12 @@ fn aggregate_columns(
         }
         (None, None) => PaneBy::Nothing,
     };
+    let calls = place_calls(calls, &mut list);
+    Ok(AggregateColumns { list, key_types, pane, calls })
+}
+
+/// Puts the arguments and filters of calls at the end of `list`.
+pub(super) fn place_calls(calls: &[AggregateCall], list: &mut Vec<Expr>) -> Vec<CallColumns> {
     let mut placed = Vec::with_capacity(calls.len());
     for call in calls {
         let first = list.len();
@@ -170,7 +186,7 @@ fn aggregate_columns(
         });
         placed.push((call.function.clone(), arguments, filter));
     }
-    Ok(AggregateColumns { list, key_types, pane, calls: placed })
+    placed
 }
 
 /// What two checkpoints must agree on for their state to fit.
@@ -184,12 +200,12 @@ fn describe_aggregate(layout: &AggregateLayout) -> String {
     format!("aggregate by [{}] in {pane}, {}: {}", type_names(&layout.keys), layout.mode.word(), functions.join(", "))
 }
 
-fn type_names(all: &[DataType]) -> String {
+pub(super) fn type_names(all: &[DataType]) -> String {
     all.iter().map(types::name).collect::<Vec<_>>().join(", ")
 }
 
 /// The columns of an operator's layout; their names do not matter.
-fn prepared(list: &[Expr], input: &Plan) -> Result<Project> {
+pub(super) fn prepared(list: &[Expr], input: &Plan) -> Result<Project> {
     let schema = inner_schema(&input.attributes);
     let attributes = list.iter().enumerate().map(|(number, expr)| {
         let compiled = crate::operator::project::compile(expr, &input.attributes)?;

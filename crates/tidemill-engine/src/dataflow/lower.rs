@@ -1,6 +1,6 @@
 //! From checked plans to operators.
 
-use super::{Dataflow, KeyedStep, Part, SourceColumns, Step};
+use super::{Dataflow, KeyedInput, KeyedStep, Part, SourceColumns, Step};
 use crate::operator::Transform;
 use crate::operator::enrich::{Enrich, EnrichSpec};
 use crate::operator::exchange::Exchange;
@@ -8,6 +8,7 @@ use crate::operator::expand::Expand;
 use crate::operator::explode::Explode;
 use crate::operator::limit::Limit;
 use crate::operator::project::{Filter, Project};
+use crate::operator::session_rows::SessionRows;
 use crate::operator::sort::Sort;
 use crate::operator::watermark::{Observed, Watch};
 use crate::operator::window_rows::WindowRows;
@@ -56,16 +57,15 @@ pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> R
             done: HashMap::new(),
             watermarks: vec![],
             names: HashMap::new(),
-            wants_no_data: false,
         };
         let mut outputs = Vec::with_capacity(members.len());
         for number in members {
             outputs.push((lowering.plan(&roots[number].0)?, number));
         }
-        let watermark = WatermarkTracker::new(lowering.watermarks, options.use_max);
-        let wants_no_data = lowering.wants_no_data;
+        let nodes = lowering.watermarks.into_iter().map(|(_, delay, observed)| (delay, observed));
+        let watermark = WatermarkTracker::new(nodes.collect(), options.use_max);
         let (steps, outputs) = fused(lowering.steps, outputs);
-        flow.parts.push(Part { mode, steps, outputs, watermark, wants_no_data });
+        flow.parts.push(Part { mode, steps, outputs, watermark });
     }
     Ok(flow)
 }
@@ -114,9 +114,9 @@ pub(super) struct Lowering<'a, 'b> {
     steps: Vec<Step>,
     /// Steps of plans already lowered, by the plan's place in memory.
     done: HashMap<usize, usize>,
-    watermarks: Vec<(i64, Arc<Observed>)>,
+    /// Number and delay of the watermarks, and what passes them.
+    watermarks: Vec<(u32, i64, Arc<Observed>)>,
     names: HashMap<&'static str, usize>,
-    pub(super) wants_no_data: bool,
 }
 
 impl Lowering<'_, '_> {
@@ -153,15 +153,17 @@ impl Lowering<'_, '_> {
             Node::Values { rows } => Ok(self.push(Step::Values { rows: rows.clone() })),
             Node::Project { input, list } => self.map(input, Project::new(list, &input.attributes, &plan.attributes)?),
             Node::Filter { input, condition } => self.map(input, Filter::new(condition, &input.attributes)?),
-            Node::Watermark { input, column, delay } => {
+            Node::Watermark { input, column, delay, number } => {
                 let column = position(input, *column)?;
                 let is_window = types::is_window(&input.attributes[column].data_type);
-                let observed = Arc::new(Observed::default());
-                self.watermarks.push((*delay, observed.clone()));
+                let observed = self.observed(*number, *delay);
                 self.map(input, Watch { column, is_window, observed })
             }
             Node::Window { input, time, kind } => {
                 self.map(input, WindowRows::new(time, *kind, &input.attributes, &plan.attributes)?)
+            }
+            Node::Session { input, start, end } => {
+                self.map(input, SessionRows::new(start, end, &input.attributes, &plan.attributes)?)
             }
             Node::Expand { input, lists } => self.map(input, Expand::new(lists, &input.attributes, &plan.attributes)?),
             Node::Explode { input, generator, argument, outer } => {
@@ -192,17 +194,27 @@ impl Lowering<'_, '_> {
                 let list: Vec<Expr> = input.attributes.iter().map(Attribute::reference).collect();
                 let prepare = Arc::new(Project::new(&list, &input.attributes, &input.attributes)?);
                 let step = KeyedStep {
-                    input: self.plan(input)?,
-                    prepare,
-                    exchange: Exchange::new(&[], 1)?,
+                    inputs: vec![KeyedInput { step: self.plan(input)?, prepare, exchange: Exchange::new(&[], 1)? }],
                     partitions: vec![Box::new(Limit::new(*count, *offset, each_epoch))],
                     name: self.name("limit"),
                     spark_name: "globalLimit",
                     layout: format!("limit {count:?} {offset}"),
+                    wants_no_data: false,
+                    bounds: None,
                 };
                 Ok(self.push(Step::Keyed(step)))
             }
         }
+    }
+
+    /// What passes a watermark. Copies of one see together how far it is.
+    fn observed(&mut self, number: u32, delay: i64) -> Arc<Observed> {
+        if let Some((.., observed)) = self.watermarks.iter().find(|(known, ..)| *known == number) {
+            return observed.clone();
+        }
+        let observed = Arc::new(Observed::default());
+        self.watermarks.push((number, delay, observed.clone()));
+        observed
     }
 
     pub(super) fn name(&mut self, kind: &'static str) -> String {

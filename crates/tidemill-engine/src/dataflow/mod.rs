@@ -6,8 +6,11 @@
 pub mod execute;
 mod keyed;
 pub mod lower;
+mod marks;
+mod session;
 
 use crate::operator::exchange::Exchange;
+use crate::operator::join::bounds::JoinBounds;
 use crate::operator::sort::Sort;
 use crate::operator::{Keyed, Transform};
 use crate::pipeline::plan::Attribute;
@@ -47,8 +50,6 @@ pub struct Part {
     pub outputs: Vec<(usize, usize)>,
     /// Its watermark.
     pub watermark: WatermarkTracker,
-    /// True when an operator wants an epoch without rows after the watermark has risen.
-    pub wants_no_data: bool,
 }
 
 /// One step of a part. Steps name their inputs by position.
@@ -74,7 +75,7 @@ impl Step {
             Step::Source { .. } | Step::Values { .. } => vec![],
             Step::Map { input, .. } | Step::Sort { input, .. } => vec![*input],
             Step::Union { inputs } => inputs.clone(),
-            Step::Keyed(keyed) => vec![keyed.input],
+            Step::Keyed(keyed) => keyed.inputs.iter().map(|input| input.step).collect(),
         }
     }
 
@@ -84,19 +85,15 @@ impl Step {
             Step::Source { .. } | Step::Values { .. } => {}
             Step::Map { input, .. } | Step::Sort { input, .. } => *input = place[*input],
             Step::Union { inputs } => inputs.iter_mut().for_each(|input| *input = place[*input]),
-            Step::Keyed(keyed) => keyed.input = place[keyed.input],
+            Step::Keyed(keyed) => keyed.inputs.iter_mut().for_each(|input| input.step = place[input.step]),
         }
     }
 }
 
 /// A stateful step.
 pub struct KeyedStep {
-    /// Step it reads.
-    pub input: usize,
-    /// What brings the rows into the operator's layout.
-    pub prepare: Arc<dyn Transform>,
-    /// Hands rows to partitions.
-    pub exchange: Exchange,
+    /// What it reads: most operators have one input, a join has two. Their keys are of the same types.
+    pub inputs: Vec<KeyedInput>,
     /// The partitions.
     pub partitions: Vec<Box<dyn Keyed>>,
     /// Name of the operator, stable over restarts: its kind and its number of that kind.
@@ -105,4 +102,18 @@ pub struct KeyedStep {
     pub spark_name: &'static str,
     /// What its state holds: a checkpoint of another layout is refused.
     pub layout: String,
+    /// True when it wants an epoch without rows after its watermark has risen.
+    pub wants_no_data: bool,
+    /// What makes the watermark it hands on a lower one than its own: the bounds of a join.
+    pub bounds: Option<JoinBounds>,
+}
+
+/// One input of a stateful step.
+pub struct KeyedInput {
+    /// Step it reads.
+    pub step: usize,
+    /// What brings the rows into the operator's layout.
+    pub prepare: Arc<dyn Transform>,
+    /// Hands rows to partitions.
+    pub exchange: Exchange,
 }

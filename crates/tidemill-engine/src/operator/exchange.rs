@@ -44,7 +44,7 @@ impl Exchange {
         let Some(converter) = &self.converter else {
             let hashes: Arc<[u64]> = vec![0; count].into();
             let mut parts =
-                vec![KeyedRows { rows, keys: None, hashes, select: Arc::new([]), arrival }; self.partitions];
+                vec![KeyedRows { rows, keys: None, hashes, select: Arc::new([]), arrival, port: 0 }; self.partitions];
             parts[0].select = (0..count as u32).collect();
             return Ok(parts);
         };
@@ -58,6 +58,7 @@ impl Exchange {
             hashes: hashes.clone(),
             select: select.into(),
             arrival,
+            port: 0,
         };
         Ok(selects.into_iter().map(part).collect())
     }

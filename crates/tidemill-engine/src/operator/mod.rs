@@ -8,8 +8,11 @@ pub mod enrich;
 pub mod exchange;
 pub mod expand;
 pub mod explode;
+pub mod join;
 pub mod limit;
 pub mod project;
+pub mod session;
+pub mod session_rows;
 pub mod sort;
 pub mod watermark;
 pub mod window;
@@ -43,6 +46,11 @@ pub trait Transform: Send + Sync {
     /// # Errors
     /// An expression that fails on a row.
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch>;
+
+    /// True for one that declares a watermark on the rows that pass.
+    fn is_watermark(&self) -> bool {
+        false
+    }
 }
 
 /// The rows at these places. A batch without columns has rows to take as well.
@@ -71,6 +79,8 @@ pub struct KeyedRows {
     pub select: Arc<[u32]>,
     /// Number of the batch's first row in order of arrival.
     pub arrival: u64,
+    /// The operator's input it came through: 0, or for the right side of a join 1.
+    pub port: usize,
 }
 
 impl KeyedRows {
@@ -105,7 +115,7 @@ pub struct KeyedOutput {
 
 /// One partition of a stateful operator.
 pub trait Keyed: Send {
-    /// Processes one epoch's rows, then what the watermark has passed.
+    /// Processes one epoch's rows, those of the first input first, then what the watermark has passed.
     ///
     /// # Errors
     /// An expression or aggregate that fails.

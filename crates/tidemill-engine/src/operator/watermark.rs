@@ -62,6 +62,10 @@ pub struct Watch {
 }
 
 impl Transform for Watch {
+    fn is_watermark(&self) -> bool {
+        true
+    }
+
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch> {
         let column = rows.column(self.column);
         let column = if self.is_window { column.as_struct().column(1) } else { column };

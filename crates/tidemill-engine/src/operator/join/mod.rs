@@ -1,0 +1,3 @@
+//! Joins of two streams.
+
+pub mod bounds;
