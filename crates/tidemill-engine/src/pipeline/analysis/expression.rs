@@ -6,7 +6,7 @@ use super::typed::Typed;
 use super::{Session, coerce, literal, operator, refuse};
 use crate::function::{self, CallContext, conditional, nested};
 use crate::operator::aggregate::{self, AggregateCall};
-use crate::pipeline::expression::{Call, Expression};
+use crate::pipeline::expression::{BinaryOperator, Call, Expression};
 use crate::pipeline::plan::Attribute;
 use crate::pipeline::sql;
 use crate::pipeline::text::{Spot, Text};
@@ -70,8 +70,13 @@ impl Resolver<'_> {
                 .map_err(|error| error.at_if_unplaced(self.text.place(*at))),
             Expression::Call(call) => self.call(call),
             Expression::Binary { operator: op, left, right, at } => {
+                let name = self.between(expression)?;
                 let (left, right) = (self.resolve(left)?, self.resolve(right)?);
-                operator::binary(*op, left, right, self.session, self.text, *at)
+                let typed = operator::binary(*op, left, right, self.session, self.text, *at)?;
+                Ok(match name {
+                    Some(name) => typed.named(name),
+                    None => typed,
+                })
             }
             Expression::Cast { input, data_type, try_cast, at } => {
                 let input = self.resolve(input)?;
@@ -140,6 +145,23 @@ impl Resolver<'_> {
         })
     }
 
+    /// Spark's name of `a BETWEEN b AND c`, which is written here as its two comparisons at one place.
+    fn between(&mut self, expression: &Expression) -> Result<Option<String>> {
+        let Expression::Binary { operator: BinaryOperator::And, left, right, at } = expression else { return Ok(None) };
+        let (
+            Expression::Binary { operator: BinaryOperator::GreaterOrEqual, left: tested, right: low, at: first },
+            Expression::Binary { operator: BinaryOperator::LessOrEqual, left: again, right: high, at: second },
+        ) = (&**left, &**right)
+        else {
+            return Ok(None);
+        };
+        if *at == Spot::default() || at != first || at != second || tested != again {
+            return Ok(None);
+        }
+        let [tested, low, high] = [self.resolve(tested)?, self.resolve(low)?, self.resolve(high)?];
+        Ok(Some(format!("between({}, {}, {})", tested.name, low.name, high.name)))
+    }
+
     /// Resolves several.
     pub fn resolve_all(&mut self, list: &[Expression]) -> Result<Vec<Typed>> {
         list.iter().map(|expression| self.resolve(expression)).collect()
@@ -180,7 +202,9 @@ impl Resolver<'_> {
     fn column(&mut self, name: &[String], at: Spot) -> Result<Typed> {
         let (attribute, fields) = self.scope.find(name, self.text, at)?;
         let mut typed = Typed::new(attribute.reference(), attribute.data_type.clone(), attribute.name.clone());
-        if let Some(groups) = self.groups {
+        if self.scope.variables().contains(&attribute) {
+            typed = typed.named("namedlambdavariable()");
+        } else if let Some(groups) = self.groups {
             typed = groups.key(&typed).ok_or_else(|| {
                 Error::invalid(format!("`{}` is neither grouped by nor inside an aggregate function", attribute.name))
                     .class("MISSING_AGGREGATION")
@@ -217,7 +241,7 @@ impl Resolver<'_> {
         for (when, then) in branches {
             let mut condition = self.resolve(when)?;
             if let Some(operand) = &operand {
-                let equal = crate::pipeline::expression::BinaryOperator::Equal;
+                let equal = BinaryOperator::Equal;
                 condition = operator::binary(equal, operand.clone(), condition, self.session, self.text, at)?;
             }
             resolved.push((condition, self.resolve(then)?));

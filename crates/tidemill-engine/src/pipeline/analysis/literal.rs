@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::typed::Typed;
+use crate::function::cast::printing;
 use crate::time::interval::Interval;
 use crate::time::text as time_text;
 use arrow::datatypes::DataType;
@@ -31,7 +32,10 @@ pub fn typed(data_type: &str, text: Option<&str>, session: &Session) -> Result<T
         DataType::Timestamp(_, Some(_)) => format!("TIMESTAMP '{text}'"),
         DataType::Timestamp(_, None) => format!("TIMESTAMP_NTZ '{text}'"),
         DataType::Binary => format!("X'{}'", text.to_uppercase()),
-        _ => text.to_owned(),
+        _ => match &value {
+            ScalarValue::Float64(Some(number)) => printing::double(*number),
+            _ => text.to_owned(),
+        },
     };
     Ok(Typed::literal(value, name))
 }
