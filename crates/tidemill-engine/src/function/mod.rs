@@ -4,14 +4,20 @@
 //! What Spark has and this table has not is refused by name, never guessed.
 
 pub mod arithmetic;
+pub mod array;
 pub mod cast;
 pub mod conditional;
 pub mod datetime;
+pub mod gap;
 mod known;
+pub mod lambda;
 pub mod library;
+pub mod lists;
+pub mod map;
 pub mod math;
 pub mod native;
 pub mod nested;
+mod only;
 mod string;
 mod update_fields;
 
@@ -65,8 +71,21 @@ pub struct Entry {
 pub const MANY: usize = usize::MAX;
 
 /// Every family of functions.
-const FAMILIES: &[&[Entry]] =
-    &[string::ENTRIES, math::ENTRIES, conditional::ENTRIES, datetime::ENTRIES, nested::ENTRIES, update_fields::ENTRIES];
+const FAMILIES: &[&[Entry]] = &[
+    array::combine::ENTRIES,
+    array::order::ENTRIES,
+    array::search::ENTRIES,
+    array::sequence::ENTRIES,
+    array::shape::ENTRIES,
+    map::ENTRIES,
+    string::ENTRIES,
+    math::ENTRIES,
+    conditional::ENTRIES,
+    datetime::ENTRIES,
+    nested::ENTRIES,
+    only::ENTRIES,
+    update_fields::ENTRIES,
+];
 
 /// Types that are also functions: `int(x)` is `CAST(x AS int)`.
 const CASTS: &[&str] = &[
@@ -121,6 +140,15 @@ pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Re
     Err(unknown(name, context))
 }
 
+/// The function of text that has the name of one of arrays: `concat`, `reverse`.
+fn of_text(name: &str, context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
+    let named = FAMILIES.iter().flat_map(|family| family.iter()).filter(|entry| entry.names.contains(&name));
+    match named.last() {
+        Some(entry) => (entry.build)(context, arguments),
+        None => Err(unknown(name, context)),
+    }
+}
+
 fn wrong_count(name: &str, least: usize, most: usize, given: usize, context: &CallContext<'_>) -> Error {
     let expected = match (least, most) {
         (least, most) if least == most => format!("{least}"),
@@ -138,6 +166,7 @@ fn unknown(name: &str, context: &CallContext<'_>) -> Error {
     }
     let ours = FAMILIES.iter().flat_map(|family| family.iter()).flat_map(|entry| entry.names.iter().copied());
     let aggregates = crate::operator::aggregate::names();
+    let ours = ours.chain(lambda::names());
     let extra = context.session.functions.iter().map(|extra| extra.signature().name);
     let error = Error::invalid(format!("there is no function called `{name}`"))
         .class("UNRESOLVED_ROUTINE")
@@ -187,6 +216,19 @@ pub fn cast_to(typed: Typed, to: &DataType, try_cast: bool, context: &CallContex
 pub fn implicit_cast(typed: Typed, to: &DataType, context: &CallContext<'_>) -> Result<Typed> {
     let name = typed.name.clone();
     cast_to(typed, to, false, context).map(|typed| typed.named(name))
+}
+
+/// True for types that differ in the names of struct fields at most.
+pub fn same_type(left: &DataType, right: &DataType) -> bool {
+    match (left, right) {
+        (DataType::List(left), DataType::List(right)) => same_type(left.data_type(), right.data_type()),
+        (DataType::Map(left, _), DataType::Map(right, _)) => same_type(left.data_type(), right.data_type()),
+        (DataType::Struct(left), DataType::Struct(right)) => {
+            left.len() == right.len()
+                && left.iter().zip(right).all(|(left, right)| same_type(left.data_type(), right.data_type()))
+        }
+        _ => left == right,
+    }
 }
 
 /// An argument that must be text; numbers, dates and the like are printed.

@@ -96,6 +96,7 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
             in_words(*delay)
         ),
         Node::Window { kind, time: by, .. } => window(*kind, &shown(by)),
+        Node::Session { start, end, .. } => format!("session opened from {} to {}", shown(start), shown(end)),
         Node::Expand { lists, .. } => format!("repeat every row {} times for its grouping sets", lists.len()),
         Node::Explode { generator, argument, outer, .. } => {
             format!("{generator:?}{} {}", if *outer { " outer" } else { "" }, shown(argument))

@@ -10,6 +10,7 @@ pub mod expression;
 pub mod plan;
 pub mod query;
 pub mod relation;
+pub mod session;
 pub mod settings;
 pub mod sql;
 pub mod statement;

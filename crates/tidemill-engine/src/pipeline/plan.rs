@@ -100,6 +100,9 @@ pub enum Node {
     Watermark { input: Arc<Plan>, column: u32, delay: i64, number: u32 },
     /// Adds a window column: a row once for every window it is in. The column is the last one.
     Window { input: Arc<Plan>, time: Expr, kind: WindowKind },
+    /// Adds the stretch of time a row opens for a session; the column is the last one. A grouping by it
+    /// merges what overlaps or touches. Rows for which it is empty go no further.
+    Session { input: Arc<Plan>, start: Expr, end: Expr },
     /// A row once for every list (`ROLLUP`, `CUBE`).
     Expand { input: Arc<Plan>, lists: Vec<Vec<Expr>> },
     /// A row once for every element (`explode` and its kin); the new columns come last.
@@ -149,6 +152,7 @@ impl Node {
             | Node::Filter { input, .. }
             | Node::Watermark { input, .. }
             | Node::Window { input, .. }
+            | Node::Session { input, .. }
             | Node::Expand { input, .. }
             | Node::Explode { input, .. }
             | Node::Aggregate { input, .. }
@@ -170,6 +174,7 @@ impl Plan {
             | Node::Filter { input, .. }
             | Node::Watermark { input, .. }
             | Node::Window { input, .. }
+            | Node::Session { input, .. }
             | Node::Expand { input, .. }
             | Node::Explode { input, .. }
             | Node::Aggregate { input, .. }

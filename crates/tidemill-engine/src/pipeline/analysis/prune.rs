@@ -65,6 +65,9 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
         Node::Filter { input, condition } => passed(input, references(condition)),
         Node::Watermark { input, column, .. } => passed(input, BTreeSet::from([*column])),
         Node::Window { input, time, .. } => passed(input, references(time)),
+        Node::Session { input, start, end } => {
+            passed(input, references(start).union(&references(end)).copied().collect())
+        }
         Node::Expand { input, lists } => {
             let kept = plan.attributes.iter().enumerate().filter(|(_, attribute)| own.contains(&attribute.id));
             let positions: Vec<usize> = kept.map(|(position, _)| position).collect();

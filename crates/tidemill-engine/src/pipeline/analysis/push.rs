@@ -70,7 +70,9 @@ fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<P
             below(input, condition, true)?
         }
         Node::Filter { input, .. } => below(input, condition, passed)?,
-        Node::Window { input, .. } if reads.iter().all(|id| input.attribute(*id).is_some()) => {
+        Node::Window { input, .. } | Node::Session { input, .. }
+            if reads.iter().all(|id| input.attribute(*id).is_some()) =>
+        {
             below(input, condition, passed)?
         }
         Node::Project { input, list } if list.iter().all(is_stable) => {

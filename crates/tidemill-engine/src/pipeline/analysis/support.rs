@@ -3,6 +3,7 @@
 
 use super::refuse::UNSUPPORTED_STREAM;
 use crate::pipeline::plan::{Node, Plan};
+use crate::pipeline::session::session_key;
 use std::sync::Arc;
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Result};
@@ -29,6 +30,10 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
             }
         }
         OutputMode::Update => {
+            if aggregates.iter().any(|aggregate| merges_sessions(aggregate)) {
+                return Err(mode_error(mode, "session windows: a session shown may become part of another")
+                    .help("use output mode append, or complete"));
+            }
             if stateful > 1 {
                 return Err(unsupported(
                     "several stateful operators in output mode update: later rows could not correct earlier ones",
@@ -64,6 +69,10 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn merges_sessions(plan: &Plan) -> bool {
+    matches!(&plan.node, Node::Aggregate { input, keys, .. } if session_key(input, keys).is_some())
 }
 
 fn is_stateful(plan: &Plan) -> bool {

@@ -18,13 +18,25 @@ use tidemill_core::{Error, Result, types};
 pub(super) type Windows = Vec<(Call, Attribute)>;
 
 /// What rows are windowed by.
-struct WindowTime {
+pub(super) struct WindowTime {
     /// The instant, as a timestamp with zone.
     expr: Expr,
     /// The delay of the watermark on it.
-    watermark: Option<i64>,
+    pub(super) watermark: Option<i64>,
     /// The type of its windows.
-    window_type: DataType,
+    pub(super) window_type: DataType,
+}
+
+impl WindowTime {
+    /// The instant, of the type that the bounds of its windows have.
+    pub(super) fn instant(&self) -> Typed {
+        let of = match &self.window_type {
+            DataType::Struct(fields) => fields[0].data_type().clone(),
+            other => other.clone(),
+        };
+        let typed = Typed::new(self.expr.clone(), types::timestamp(), "");
+        if of == typed.data_type { typed } else { typed.widened(&of) }
+    }
 }
 
 impl Analyzer<'_> {
@@ -43,7 +55,12 @@ impl Analyzer<'_> {
                 let bound = self.windowed(input, time.expr, kind, attribute.clone());
                 Ok((bound, vec![(call.clone(), attribute)]))
             }
-            [(_, at)] => Err(refuse::not_yet("session_window", self.text, *at)),
+            [(call, at)] => {
+                let (input, inner) = self.inner_window(input, call)?;
+                let built = self.session_window(input, &inner, call, *at);
+                let (bound, attribute) = built.map_err(|error| as_spark_names_it(error, expressions))?;
+                Ok((bound, vec![(call.clone(), attribute)]))
+            }
             [_, (_, at), ..] => Err(Error::invalid("only one time window may stand in a query")
                 .class("_LEGACY_ERROR_TEMP_1039")
                 .at_if_unplaced(self.text.place(*at))
@@ -140,7 +157,7 @@ impl Analyzer<'_> {
     }
 
     /// The instant a row is windowed by: a timestamp, or the time of a window.
-    fn window_time(&self, typed: Typed, input: &Bound, at: Spot) -> Result<WindowTime> {
+    pub(super) fn window_time(&self, typed: Typed, input: &Bound, at: Spot) -> Result<WindowTime> {
         let watermark = match &typed.expr {
             Expr::Column(column) => crate::pipeline::plan::attribute_id(&column.name)
                 .and_then(|id| input.plan.attribute(id))
@@ -249,7 +266,7 @@ impl Analyzer<'_> {
 /// In SQL that also names the column `window`, Spark says that it cannot find that column: a window
 /// that is not valid makes none. The class is Spark's, the words stay ours.
 fn as_spark_names_it(error: Error, expressions: &[&Expression]) -> Error {
-    let names_window = |expression: &&Expression| matches!(expression, Expression::Column { name, at } if !at.is_nowhere() && name[0].eq_ignore_ascii_case("window"));
+    let names_window = |expression: &&Expression| matches!(expression, Expression::Column { name, at } if !at.is_nowhere() && ["window", "session_window"].iter().any(|window| name[0].eq_ignore_ascii_case(window)));
     if expressions.iter().any(names_window)
         && error.error_class().is_some_and(|class| class.starts_with("DATATYPE_MISMATCH"))
     {
