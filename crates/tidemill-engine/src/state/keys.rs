@@ -152,7 +152,8 @@ impl KeyTable {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() + self.lookup.capacity() * 5
     }
 
-    fn bytes(&self, id: u32) -> &[u8] {
+    /// The row bytes of a key.
+    pub fn bytes(&self, id: u32) -> &[u8] {
         let entry = &self.entries[id as usize];
         &self.arena[entry.start..entry.start + entry.length as usize]
     }

@@ -11,8 +11,11 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use std::sync::Arc;
 use tidemill_core::{Result, types};
 
+/// `avg`, also of one side of a pair.
+pub const AVG: Entry = Entry { names: &["avg", "mean"], build };
+
 pub const ENTRIES: &[Entry] = &[
-    Entry { names: &["avg", "mean"], build },
+    AVG,
     Entry {
         names: &["try_avg"],
         build: |context, arguments, modifiers| build(context, arguments, Modifiers { ansi: false, ..modifiers }),
@@ -22,7 +25,7 @@ pub const ENTRIES: &[Entry] = &[
 fn build(
     context: &CallContext<'_>,
     mut arguments: Vec<Typed>,
-    modifiers: Modifiers,
+    modifiers: Modifiers<'_>,
 ) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)> {
     expect_arguments(context, &arguments, 1, 1)?;
     let argument = arguments.remove(0);

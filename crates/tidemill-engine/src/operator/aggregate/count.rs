@@ -9,23 +9,31 @@ use arrow::datatypes::{DataType, Int64Type};
 use std::sync::Arc;
 use tidemill_core::Result;
 
-pub const ENTRIES: &[Entry] = &[
-    Entry {
-        names: &["count"],
-        build: |_, arguments, _| {
-            // a column of type NULL has no bitmap of its NULLs
-            let widened = |argument: Typed| match argument.data_type {
-                DataType::Null => argument.widened(&DataType::Boolean),
-                _ => argument,
-            };
-            Ok((Arc::new(Count { only_true: false }), arguments.into_iter().map(widened).collect()))
-        },
+/// `count`, also of pairs.
+pub const COUNT: Entry = Entry {
+    names: &["count"],
+    build: |_, arguments, _| {
+        // a column of type NULL has no bitmap of its NULLs
+        let widened = |argument: Typed| match argument.data_type {
+            DataType::Null => argument.widened(&DataType::Boolean),
+            _ => argument,
+        };
+        Ok((Arc::new(Count { only_true: false }), arguments.into_iter().map(widened).collect()))
     },
+};
+
+pub const ENTRIES: &[Entry] = &[
+    COUNT,
     Entry {
         names: &["count_if"],
         build: |context, mut arguments, _| {
             expect_arguments(context, &arguments, 1, 1)?;
-            let condition = implicit_cast(arguments.remove(0), &DataType::Boolean, context)?;
+            let argument = arguments.remove(0);
+            let condition = match argument.data_type {
+                DataType::Boolean => argument,
+                DataType::Null | DataType::Utf8 => implicit_cast(argument, &DataType::Boolean, context)?,
+                ref other => return Err(context.wrong_type("BOOLEAN", other)),
+            };
             Ok((Arc::new(Count { only_true: true }), vec![condition]))
         },
     },

@@ -23,11 +23,10 @@ pub fn build(
     context: &CallContext<'_>,
     entry: &Entry,
     arguments: Vec<Typed>,
-    modifiers: Modifiers,
+    modifiers: Modifiers<'_>,
 ) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)> {
     let is_count = entry.names.contains(&"count");
     let (inner, arguments) = (entry.build)(context, arguments, modifiers)?;
-    super::expect_arguments(context, &arguments, 1, if is_count { usize::MAX } else { 1 })?;
     let arguments: Vec<Typed> = arguments.into_iter().map(normalized).collect();
     if let Some(wrong) = arguments.iter().find(|argument| !is_groupable(&argument.data_type)) {
         return Err(context.wrong_type("values that can be compared", &wrong.data_type));
@@ -186,7 +185,9 @@ impl Accumulator for Sets {
         for (&from, &into) in from.iter().zip(into) {
             let source = std::mem::take(&mut self.sets[from as usize]);
             for id in source.ids() {
-                self.insert(into as usize, id);
+                if self.insert(into as usize, id) {
+                    self.fresh[into as usize].push(id);
+                }
             }
             self.sets[from as usize] = source;
         }

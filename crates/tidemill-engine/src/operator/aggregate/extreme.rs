@@ -1,7 +1,7 @@
 //! `min` and `max`, `bool_and` and `bool_or`: extremes of any type that has an order; NaN is the largest number, NULLs are passed over.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
-use super::{Built, Entry, Modifiers, expect_arguments};
+use super::{Built, Entry, Modifiers, expect_arguments, not_ordered};
 use crate::function::CallContext;
 use crate::pipeline::analysis::coerce::is_groupable;
 use crate::pipeline::analysis::operator::normalized;
@@ -40,13 +40,13 @@ fn of_conditions(context: &CallContext<'_>, mut arguments: Vec<Typed>, largest: 
 fn build(
     context: &CallContext<'_>,
     mut arguments: Vec<Typed>,
-    _: Modifiers,
+    _: Modifiers<'_>,
     largest: bool,
 ) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)> {
     expect_arguments(context, &arguments, 1, 1)?;
     let argument = normalized(arguments.remove(0));
     if !is_groupable(&argument.data_type) {
-        return Err(context.wrong_type("values that have an order", &argument.data_type));
+        return Err(not_ordered(context, &argument.data_type));
     }
     Ok((Arc::new(Extreme { largest, of: argument.data_type.clone() }), vec![argument]))
 }

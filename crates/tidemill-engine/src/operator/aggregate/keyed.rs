@@ -7,6 +7,7 @@
 use super::accumulator::{Accumulator, AggregateFunction, Scope, Selected};
 use super::panes::{FOREVER, Panes};
 use crate::operator::window::WindowKind;
+use crate::operator::late::LateRows;
 use crate::operator::{EpochContext, Keyed, KeyedOutput, KeyedRows};
 use crate::state::keys::KeyTable;
 use crate::state::table::{StateShape, StateSize, StateTable};
@@ -50,6 +51,8 @@ pub struct AggregateLayout {
     pub mode: OutputMode,
     /// True for an aggregate without keys, which has one row even over nothing.
     pub global: bool,
+    /// Where the columns of late rows that are kept are in the input.
+    pub late: Option<(usize, usize)>,
     /// The output: keys, then results.
     pub schema: SchemaRef,
 }
@@ -65,6 +68,24 @@ pub struct Aggregator {
 }
 
 const NO_SLOT: u32 = u32::MAX;
+
+/// What is late in an epoch, and where it goes.
+struct Late<'a> {
+    /// Windows that end here or before are over; [`FOREVER`] when none is.
+    until: i64,
+    dropped: &'a mut LateRows,
+    out: &'a mut KeyedOutput,
+}
+
+impl Late<'_> {
+    fn is_over(&self, end: i64) -> bool {
+        self.until != FOREVER && end <= self.until
+    }
+
+    fn note(&mut self, row: u32, kind: WindowKind, place: i64) {
+        self.dropped.note(row, (Some(kind.start(place)), Some(place + kind.reach())), self.out);
+    }
+}
 
 impl Aggregator {
     /// An empty partition. `owns_global` is true for the one partition that holds a global aggregate.
@@ -104,6 +125,7 @@ impl Aggregator {
     fn add(&mut self, input: &KeyedRows, late: i64, out: &mut KeyedOutput) -> Result<()> {
         let (mut rows, mut slots) = (Vec::with_capacity(input.select.len()), Vec::with_capacity(input.select.len()));
         let late = if self.layout.evicts { late } else { FOREVER };
+        let mut dropped = LateRows::new(self.layout.late);
         match self.layout.pane.clone() {
             PaneBy::Nothing => {
                 for &row in input.select.iter() {
@@ -117,7 +139,7 @@ impl Aggregator {
                 for &row in input.select.iter() {
                     let place = if times.is_valid(row as usize) { times.value(row as usize) } else { FOREVER };
                     if place != FOREVER && place <= late {
-                        out.late += 1;
+                        dropped.note(row, (None, None), out);
                         continue;
                     }
                     let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
@@ -127,27 +149,27 @@ impl Aggregator {
             }
             PaneBy::Window { kind, time, .. } => {
                 let times = instants(input.rows.column(time));
-                self.add_windowed(input, kind, times, late, out, &mut rows, &mut slots);
+                let mut late = Late { until: late, dropped: &mut dropped, out };
+                self.add_windowed(input, kind, times, &mut late, &mut rows, &mut slots);
             }
         }
+        dropped.hand_on(&input.rows, out)?;
         self.resize();
         slots.iter().for_each(|slot| self.panes.touch(*slot));
         self.update(input, &rows, &slots)
     }
 
     /// The slots of rows by their window or slice. Rows without a time belong to none.
-    #[expect(clippy::too_many_arguments, reason = "the inner loop of the operator: its scratch is the caller's")]
     fn add_windowed(
         &mut self,
         input: &KeyedRows,
         kind: WindowKind,
         times: &TimestampMicrosecondArray,
-        late: i64,
-        out: &mut KeyedOutput,
+        late: &mut Late<'_>,
         rows: &mut Vec<u32>,
         slots: &mut Vec<u32>,
     ) {
-        let (slices, width, length) = (self.keeps_slices(), kind.slice_width(), kind.length());
+        let (slices, width, length) = (self.keeps_slices(), kind.slice_width(), kind.reach());
         let (mut slice, mut last_end) = (0i64, FOREVER);
         for &row in input.select.iter() {
             if times.is_null(row as usize) {
@@ -158,20 +180,19 @@ impl Aggregator {
                 slice = kind.slice(instant);
                 last_end = kind.last_end(slice);
             }
-            if last_end <= late {
-                out.late += kind.windows(slice).count() as u64;
+            if last_end <= late.until {
+                kind.windows(slice).for_each(|window| late.note(row, kind, window));
                 continue;
             }
             let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
             if slices {
                 let mut open = false;
                 for window in kind.windows(slice) {
-                    let closed = late != FOREVER && window + length <= late;
-                    out.late += u64::from(closed);
-                    open |= !closed;
-                    if open {
+                    if !late.is_over(window + length) {
+                        open = true;
                         break;
                     }
+                    late.note(row, kind, window);
                 }
                 if open {
                     slots.push(self.slot(slice, key));
@@ -182,8 +203,8 @@ impl Aggregator {
                 continue;
             }
             for window in kind.windows(slice) {
-                if late != FOREVER && window + length <= late {
-                    out.late += 1;
+                if late.is_over(window + length) {
+                    late.note(row, kind, window);
                     continue;
                 }
                 slots.push(self.slot(window, key));
@@ -197,7 +218,9 @@ impl Aggregator {
         for ((_, columns, filter), accumulator) in self.layout.calls.iter().zip(&mut self.accumulators) {
             let arguments: Vec<ArrayRef> = columns.iter().map(|&column| input.rows.column(column).clone()).collect();
             match filter {
-                None => accumulator.update(&arguments, Selected { rows, slots, arrival: input.arrival, order: None })?,
+                None => {
+                    accumulator.update(&arguments, Selected { rows, slots, arrival: input.arrival, order: None })?
+                }
                 Some(column) => {
                     let passes = input.rows.column(*column).as_boolean();
                     let pass = |row: u32| passes.is_valid(row as usize) && passes.value(row as usize);
@@ -212,14 +235,14 @@ impl Aggregator {
     }
 
     /// Rows of groups: keys with the window in its place, then the results.
-    fn rows_of(&mut self, slots: &[u32], window_start: impl Fn(u32) -> i64) -> Result<RecordBatch> {
+    fn rows_of(&mut self, slots: &[u32], window: impl Fn(u32) -> i64) -> Result<RecordBatch> {
         let keys: Vec<u32> = slots.iter().map(|&slot| self.panes.key(slot)).collect();
         let mut columns = self.keys.columns(&keys)?;
         if let PaneBy::Window { kind, position, .. } = &self.layout.pane {
-            let starts: Vec<i64> = slots.iter().map(|&slot| window_start(slot)).collect();
+            let places: Vec<i64> = slots.iter().map(|&slot| window(slot)).collect();
             columns.insert(
                 *position,
-                window_column(&starts, kind.length(), self.layout.schema.field(*position).data_type())?,
+                window_column(&places, *kind, self.layout.schema.field(*position).data_type())?,
             );
         }
         for accumulator in &self.accumulators {
@@ -239,7 +262,7 @@ impl Aggregator {
                 .collect();
             return if slots.is_empty() { Ok(vec![]) } else { Ok(vec![self.rows_of(&slots, |_| 0)?]) };
         };
-        let (late, watermark, length) = (context.late, context.watermark, kind.length());
+        let (late, watermark, length) = (context.late, context.watermark, kind.reach());
         let closing: BTreeSet<i64> = self
             .panes
             .before(watermark)
@@ -248,7 +271,8 @@ impl Aggregator {
             .collect();
         let mut batches = Vec::with_capacity(closing.len());
         for window in closing {
-            let slices: Vec<i64> = self.panes.before(window + length).filter(|slice| *slice >= window).collect();
+            let start = kind.start(window);
+            let slices: Vec<i64> = self.panes.before(window + length).filter(|slice| *slice >= start).collect();
             let batch = match slices.as_slice() {
                 [only] => {
                     let slots = self.panes.slots(*only).to_vec();
@@ -301,7 +325,7 @@ impl Aggregator {
             PaneBy::Key { .. } => self.panes.before(watermark.saturating_add(1)).collect(),
             PaneBy::Window { kind, .. } => {
                 let slices = self.keeps_slices();
-                let end = |place: i64| if slices { kind.last_end(place) } else { place + kind.length() };
+                let end = |place: i64| if slices { kind.last_end(place) } else { place + kind.reach() };
                 self.panes.before(watermark).filter(|place| end(*place) <= watermark).collect()
             }
         };
@@ -425,8 +449,8 @@ fn instants(column: &ArrayRef) -> &TimestampMicrosecondArray {
     column.as_primitive::<TimestampMicrosecondType>()
 }
 
-/// Windows as a column of structs of this type.
-pub fn window_column(starts: &[i64], length: i64, data_type: &DataType) -> Result<ArrayRef> {
+/// Windows, given by their places, as a column of structs of this type.
+pub fn window_column(places: &[i64], kind: WindowKind, data_type: &DataType) -> Result<ArrayRef> {
     let DataType::Struct(fields) = data_type else {
         return Err(tidemill_core::Error::bug("a window is a struct"));
     };
@@ -434,15 +458,14 @@ pub fn window_column(starts: &[i64], length: i64, data_type: &DataType) -> Resul
         Some(DataType::Timestamp(_, zone)) => zone.clone(),
         _ => return Err(tidemill_core::Error::bug("a window has a start")),
     };
-    let instants = |shift: i64| -> ArrayRef {
-        Arc::new(
-            TimestampMicrosecondArray::from_iter_values(starts.iter().map(|start| start + shift))
-                .with_timezone_opt(zone.clone()),
-        )
+    let instants = |bound: &dyn Fn(i64) -> i64| -> ArrayRef {
+        let bounds = places.iter().map(|place| bound(*place));
+        Arc::new(TimestampMicrosecondArray::from_iter_values(bounds).with_timezone_opt(zone.clone()))
     };
+    let (starts, ends) = (instants(&|place| kind.start(place)), instants(&|place| place + kind.reach()));
     Ok(Arc::new(StructArray::try_new(
         fields.clone(),
-        vec![instants(0), instants(length)],
+        vec![starts, ends],
         None::<arrow::buffer::NullBuffer>,
     )?))
 }

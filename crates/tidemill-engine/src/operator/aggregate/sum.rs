@@ -18,7 +18,7 @@ pub const ENTRIES: &[Entry] = &[Entry { names: &["sum"], build }, Entry { names:
 fn build(
     context: &CallContext<'_>,
     mut arguments: Vec<Typed>,
-    modifiers: Modifiers,
+    modifiers: Modifiers<'_>,
 ) -> Result<(Arc<dyn AggregateFunction>, Vec<Typed>)> {
     expect_arguments(context, &arguments, 1, 1)?;
     let argument = arguments.remove(0);
