@@ -73,6 +73,20 @@ pub enum Expression {
         #[serde(default)]
         negated: bool,
     },
+    /// `[NOT] EXISTS (SELECT ..)`.
+    Exists {
+        query: Box<Relation>,
+        #[serde(default)]
+        negated: bool,
+        #[serde(default)]
+        at: Spot,
+    },
+    /// `(SELECT ..)` that stands for a value.
+    Subquery {
+        query: Box<Relation>,
+        #[serde(default)]
+        at: Spot,
+    },
     /// A name for the result; several for a generator that gives several columns.
     Alias { input: Box<Expression>, names: Vec<String> },
     /// `input.field`.
@@ -245,6 +259,8 @@ impl Expression {
             | Expression::Cast { at, .. }
             | Expression::Field { at, .. }
             | Expression::Index { at, .. }
+            | Expression::Exists { at, .. }
+            | Expression::Subquery { at, .. }
                 if !at.is_nowhere() =>
             {
                 *at
@@ -260,6 +276,8 @@ impl Expression {
             Expression::Column { .. }
             | Expression::Star { .. }
             | Expression::Literal { .. }
+            | Expression::Exists { .. }
+            | Expression::Subquery { .. }
             | Expression::Sql { .. } => vec![],
             Expression::Call(call) => {
                 let filter = call.filter.as_deref();

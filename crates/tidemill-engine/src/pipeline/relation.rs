@@ -154,7 +154,10 @@ impl Relation {
 }
 
 fn subqueries<'a>(expression: &'a Expression, out: &mut Vec<&'a Relation>) {
-    if let Expression::InSubquery { query, .. } = expression {
+    if let Expression::InSubquery { query, .. }
+    | Expression::Exists { query, .. }
+    | Expression::Subquery { query, .. } = expression
+    {
         out.push(query);
     }
     expression.children().into_iter().for_each(|child| subqueries(child, out));
@@ -198,6 +201,10 @@ pub enum WindowFunction {
     Tumble,
     /// `HOP(table, column, slide, size [, offset])`.
     Hop,
+    /// `CUMULATE(table, column, step, size [, offset])`.
+    Cumulate,
+    /// `SESSION(table, column, gap)`.
+    Session,
 }
 
 /// The kinds of join.

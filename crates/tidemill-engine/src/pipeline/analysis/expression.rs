@@ -91,6 +91,12 @@ impl Resolver<'_> {
                 let list = self.resolve_all(list)?;
                 conditional::in_list(input, list, *negated, &self.context("in", at))
             }
+            Expression::Exists { at, .. } => {
+                Err(refuse::not_yet("EXISTS anywhere but as a condition of WHERE joined by AND", self.text, *at))
+            }
+            Expression::Subquery { at, .. } => {
+                Err(refuse::not_yet("a query as a value anywhere but in WHERE and in a list", self.text, *at))
+            }
             Expression::InSubquery { input, .. } => Err(refuse::not_yet(
                 "IN (SELECT ..) anywhere but as a condition of WHERE joined by AND",
                 self.text,
@@ -116,7 +122,7 @@ impl Resolver<'_> {
                 let (input, index) = (self.resolve(input)?, self.resolve(index)?);
                 nested::index(input, index, &self.context("[]", *at))
             }
-            Expression::Lambda { .. } => Err(refuse::not_yet("a lambda here", self.text, expression.spot())),
+            Expression::Lambda { .. } => Err(function::lambda::misplaced(&self.context("this", expression.spot()))),
             Expression::Over { function, .. } => {
                 Err(Error::invalid("a function over a window of rows (OVER) does not fit a stream: rows never end")
                     .class("NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING")
@@ -271,7 +277,13 @@ impl Resolver<'_> {
             .class("INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX")
             .at_if_unplaced(self.text.place(place)));
         }
+        if let Some(entry) = function::lambda::find(&name) {
+            return function::lambda::build(entry, call, self);
+        }
         function::expect_known(&name, &self.context(&name, call.at))?;
+        if call.arguments.iter().any(|argument| matches!(argument, Expression::Lambda { .. })) {
+            return Err(function::lambda::misplaced(&self.context(&name, call.at)));
+        }
         let arguments = self.resolve_all(&call.arguments)?;
         function::build(&name, arguments, &self.context(&name, call.at))
     }

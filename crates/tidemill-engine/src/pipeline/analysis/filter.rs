@@ -1,12 +1,11 @@
-//! Conditions, and `IN` with a query.
+//! Conditions.
 
-use super::expression::{condition, to_common};
-use super::relation::{conjuncts, first_call, typed_entry};
-use super::{Analyzer, Bound, refuse};
-use crate::function::{CallContext, is_generator};
+use super::expression::condition;
+use super::relation::{conjuncts, first_call};
+use super::{Analyzer, Bound};
+use crate::function::is_generator;
 use crate::pipeline::expression::{BinaryOperator, Expression};
-use crate::pipeline::plan::{Node, Plan};
-use crate::pipeline::relation::{JoinKind, Relation};
+use crate::pipeline::plan::{Attribute, Node, Plan};
 use crate::pipeline::text::Spot;
 use std::sync::Arc;
 use tidemill_core::{Error, Result};
@@ -19,6 +18,7 @@ impl Analyzer<'_> {
                 Expression::InSubquery { input, query, negated } => {
                     bound = self.in_subquery(bound, input, query, *negated)?
                 }
+                Expression::Exists { query, negated, at } => bound = self.exists(bound, query, *negated, *at)?,
                 other => plain.push(other),
             }
         }
@@ -37,34 +37,19 @@ impl Analyzer<'_> {
                 .at_if_unplaced(self.text.place(call.1))
                 .help("filter on aggregates with HAVING"));
         }
-        let typed = self.resolver(&bound.scope).resolve(&whole)?;
+        let Bound { plan: input, scope, below } = bound.clone();
+        let (with_values, whole) = self.with_scalars(bound, std::slice::from_ref(&whole))?;
+        let whole = whole.into_iter().next().ok_or_else(|| Error::bug("a condition is missing"))?;
+        let typed = self.resolver(&with_values.scope).resolve(&whole)?;
         let typed = condition(typed, "the condition", self.text, whole.spot())?;
-        let Bound { plan, scope, below } = bound;
+        let plan = with_values.plan;
         let (attributes, streaming) = (plan.attributes.clone(), plan.streaming);
-        let plan = Plan { node: Node::Filter { input: plan, condition: typed.expr }, attributes, streaming };
-        Ok(Bound { plan: Arc::new(plan), scope, below })
-    }
-
-    pub(super) fn in_subquery(
-        &self,
-        bound: Bound,
-        input: &Expression,
-        query: &Relation,
-        negated: bool,
-    ) -> Result<Bound> {
-        if negated {
-            return Err(refuse::not_yet("NOT IN (SELECT ..)", self.text, input.spot()));
+        let plan = Arc::new(Plan { node: Node::Filter { input: plan, condition: typed.expr }, attributes, streaming });
+        if plan.attributes.len() == input.attributes.len() {
+            return Ok(Bound { plan, scope, below });
         }
-        let table = self.relation(query)?;
-        if table.plan.attributes.len() != 1 {
-            return Err(Error::invalid("the query of IN must have one column")
-                .class("DATATYPE_MISMATCH.IN_SUBQUERY_LENGTH_MISMATCH"));
-        }
-        let left = self.resolver(&bound.scope).resolve(input)?;
-        let right = typed_entry(&table.scope.entries()[0]);
-        let context = CallContext { name: "IN", session: self.session, text: self.text, at: input.spot() };
-        let (mut sides, _) = to_common(vec![left, right], &context)?;
-        let on = vec![(sides.remove(0).expr, sides.remove(0).expr)];
-        self.static_join(bound, table, JoinKind::LeftSemi, on, None, input.spot())
+        let list = input.attributes.iter().map(Attribute::reference).collect();
+        let plan = Plan { node: Node::Project { input: plan, list }, attributes: input.attributes.clone(), streaming };
+        Ok(self.bound(plan, scope))
     }
 }

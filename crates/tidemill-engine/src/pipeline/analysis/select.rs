@@ -29,6 +29,7 @@ impl Analyzer<'_> {
         if parsed.iter().any(contains_aggregate) {
             return self.aggregate(input, &[], &Grouping::Plain, &parsed, None);
         }
+        let (input, parsed) = self.with_scalars(input, &parsed)?;
         let items = self.items(&input, &self.with_earlier_names(&parsed, &input.scope))?;
         self.select_items(input, items)
     }

@@ -129,9 +129,10 @@ impl Converter<'_> {
             }
             Expr::Ceil { expr, .. } => self.named("ceil", vec![*expr], at),
             Expr::Floor { expr, .. } => self.named("floor", vec![*expr], at),
-            Expr::Exists { .. } | Expr::Subquery(_) => {
-                Err(self.refuse("EXISTS and scalar subqueries are not supported; write a join or IN (SELECT ..)", at))
+            Expr::Exists { subquery, negated } => {
+                Ok(Expression::Exists { query: Box::new(self.query(*subquery)?), negated, at })
             }
+            Expr::Subquery(query) => Ok(Expression::Subquery { query: Box::new(self.query(*query)?), at }),
             other => Err(self.refuse(&format!("the expression `{other}` is not supported"), at)),
         }
     }
@@ -203,6 +204,20 @@ impl Converter<'_> {
         escape: Option<ast::ValueWithSpan>,
         at: Spot,
     ) -> Result<Expression> {
+        if let Expr::Function(list) = &pattern
+            && let quantity @ ("__any" | "__all") = list.name.to_string().as_str()
+        {
+            let function = format!("__{}{name}{}", if negated { "not_" } else { "" }, &quantity[1..]);
+            let Expression::Call(patterns) = self.expression(pattern)? else {
+                return Err(self.refuse("a list of patterns is expected here", at));
+            };
+            if patterns.arguments.is_empty() {
+                return Err(Error::invalid("the list of patterns is empty")
+                    .class("INVALID_SQL_SYNTAX.EMPTY_QUANTIFIED_PATTERN"));
+            }
+            let arguments = std::iter::once(self.expression(expr)?).chain(patterns.arguments);
+            return Ok(Expression::call(&function, arguments.collect(), at));
+        }
         let mut arguments = vec![self.expression(expr)?, self.expression(pattern)?];
         arguments.extend(escape.map(literal::value).transpose()?);
         let like = Expression::call(name, arguments, at);
