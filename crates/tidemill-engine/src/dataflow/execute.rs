@@ -2,13 +2,16 @@
 //! steps run in parallel; small epochs run on the calling thread, because waking another costs more.
 
 use super::{Dataflow, KeyedStep, Part, Step};
+use crate::operator::late;
 use crate::operator::{EpochContext, KeyedOutput, KeyedRows, Transform};
 use crate::pipeline::plan::{Plan, inner_schema};
 use crate::state::table::StateSize;
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tidemill_core::{Epoch, Result};
 
@@ -101,7 +104,7 @@ impl Part {
         workers: &Workers,
     ) -> Result<PartResult> {
         let mut results: Vec<Vec<RecordBatch>> = Vec::with_capacity(self.steps.len());
-        let mut operators = Vec::new();
+        let (mut operators, mut dropped) = (Vec::new(), HashMap::new());
         let (late, current) = (self.marks(context.late), self.marks(context.watermark));
         for (number, step) in self.steps.iter_mut().enumerate() {
             let rows = match step {
@@ -117,10 +120,12 @@ impl Part {
                 Step::Union { inputs } => inputs.iter().flat_map(|input| results[*input].iter().cloned()).collect(),
                 Step::Keyed(keyed) => {
                     let context = EpochContext { late: late[number], watermark: current[number], ..*context };
-                    let (rows, report) = keyed.run(&results, &context, workers)?;
+                    let (rows, late_rows, report) = keyed.run(&results, &context, workers)?;
                     operators.push(report);
+                    dropped.insert(number, late_rows);
                     rows
                 }
+                Step::Late { input, schema } => named(dropped.remove(input).unwrap_or_default(), schema)?,
                 Step::Sort { input, sort } => vec![sort.apply(&results[*input])?],
             };
             results.push(rows);
@@ -153,7 +158,7 @@ impl KeyedStep {
         results: &[Vec<RecordBatch>],
         context: &EpochContext,
         workers: &Workers,
-    ) -> Result<(Vec<RecordBatch>, OperatorReport)> {
+    ) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>, OperatorReport)> {
         let mut inputs: Vec<Vec<KeyedRows>> = vec![vec![]; self.partitions.len()];
         let mut total = 0;
         // rows are numbered by epoch and place, so that the numbers go on after a restart
@@ -178,20 +183,29 @@ impl KeyedStep {
             workers.map(work, worth, |(operator, input)| operator.process(context, input))?;
         let mut report =
             OperatorReport { name: self.name.clone(), spark_name: self.spark_name, ..OperatorReport::default() };
-        let mut rows = Vec::new();
+        let (mut rows, mut late_rows) = (Vec::new(), Vec::new());
         for output in outputs {
             report.late += output.late;
             report.updated += output.updated;
             report.removed += output.removed;
             rows.extend(output.rows);
+            for late in &output.late_rows {
+                late_rows.push(late::completed(late, context.late, context.epoch)?);
+            }
         }
         for partition in &mut self.partitions {
             let size = partition.state().size();
             report.state.rows += size.rows;
             report.state.bytes += size.bytes;
         }
-        Ok((rows, report))
+        Ok((rows, late_rows, report))
     }
+}
+
+/// Batches under the names of a plan's columns.
+fn named(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let renamed = |batch: RecordBatch| Ok(RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?);
+    batches.into_iter().map(renamed).collect()
 }
 
 /// An epoch without input may still have much to do when the watermark closes windows.

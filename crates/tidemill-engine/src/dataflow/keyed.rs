@@ -42,7 +42,8 @@ impl Lowering<'_, '_> {
         let base = window.as_ref().map_or(input, |window| window.below);
         let event_key =
             keys.iter().filter_map(|key| plan.attribute(*key)).find(|attribute| attribute.watermark.is_some());
-        let columns = aggregate_columns(base, keys, window.as_ref(), event_key, calls)?;
+        let mut columns = aggregate_columns(base, keys, window.as_ref(), event_key, calls)?;
+        let late = self.late_columns(plan, base, &mut columns.list)?;
         let layout = Arc::new(AggregateLayout {
             keys: columns.key_types.clone(),
             pane: columns.pane,
@@ -50,6 +51,7 @@ impl Lowering<'_, '_> {
             calls: columns.calls,
             mode: self.mode,
             global: keys.is_empty(),
+            late,
             schema: inner_schema(&plan.attributes),
         });
         let wants_no_data = (event_key.is_some() && self.mode != OutputMode::Complete)
@@ -73,7 +75,13 @@ impl Lowering<'_, '_> {
         Ok(self.push(Step::Keyed(step)))
     }
 
-    pub(super) fn deduplicate(&mut self, input: &Arc<Plan>, keys: &[u32], within_watermark: bool) -> Result<usize> {
+    pub(super) fn deduplicate(
+        &mut self,
+        plan: &Arc<Plan>,
+        input: &Arc<Plan>,
+        keys: &[u32],
+        within_watermark: bool,
+    ) -> Result<usize> {
         let keys =
             keys.iter().map(|key| Ok(input.attributes[position(input, *key)?].clone())).collect::<Result<Vec<_>>>()?;
         let normalized = |attribute: &Attribute| {
@@ -96,12 +104,15 @@ impl Lowering<'_, '_> {
         };
         let first_output = list.len();
         list.extend(input.attributes.iter().map(Attribute::reference));
+        let outputs = list.len();
+        let late = self.late_columns(plan, input, &mut list)?;
         let types: Vec<DataType> = keys.iter().map(|key| key.data_type.clone()).collect();
         let layout = Arc::new(DeduplicateLayout {
             keys: types.clone(),
             time,
             expiry,
-            first_output,
+            outputs: first_output..outputs,
+            late,
             schema: inner_schema(&input.attributes),
         });
         let partitions = self.options.partitions;
@@ -216,17 +227,21 @@ pub(super) fn prepared(list: &[Expr], input: &Plan) -> Result<Project> {
 }
 
 /// The instant that closes a group: the event time itself, or the end of its window.
-fn end_of(attribute: &Attribute, input: &Plan) -> Result<Expr> {
+pub(super) fn end_of(attribute: &Attribute, input: &Plan) -> Result<Expr> {
     let attribute = &input.attributes[position(input, attribute.id)?];
     if !types::is_window(&attribute.data_type) {
         return Ok(attribute.reference());
     }
-    let window = attribute.reference();
-    Ok(crate::function::native::Native::call(
+    Ok(window_end(attribute.reference()))
+}
+
+/// The end of a window.
+pub(super) fn window_end(window: Expr) -> Expr {
+    crate::function::native::Native::call(
         "get_field",
         "window end",
         types::timestamp(),
         vec![window],
         |arguments, _| nested::take_field(arrow::array::AsArray::as_struct(&arguments[0]), 1),
-    ))
+    )
 }

@@ -12,11 +12,11 @@ use crate::operator::session_rows::SessionRows;
 use crate::operator::sort::Sort;
 use crate::operator::watermark::{Observed, Watch};
 use crate::operator::window_rows::WindowRows;
-use crate::pipeline::plan::{Attribute, Node, Plan};
-use crate::watermark::WatermarkTracker;
+use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema};
+use crate::watermark::{WatermarkNode, WatermarkTracker};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Expr;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Result, types};
@@ -30,6 +30,8 @@ pub struct LowerOptions<'a> {
     pub partitions: usize,
     /// Watermark policy `max`.
     pub use_max: bool,
+    /// How long tables may bring nothing and still hold the watermark back, in microseconds.
+    pub idle_after: &'a BTreeMap<String, i64>,
     /// Tables that are read once.
     pub tables: StaticTables<'a>,
 }
@@ -41,12 +43,19 @@ pub struct LowerOptions<'a> {
 pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> Result<Dataflow> {
     let mut flow = Dataflow { sources: vec![], parts: vec![], outputs: roots.len() };
     let mut classes: Vec<(BTreeSet<usize>, OutputMode, Vec<usize>)> = Vec::new();
-    for (number, (plan, mode)) in roots.iter().enumerate() {
+    let late_of: Vec<Option<Arc<Plan>>> = roots.iter().map(|(plan, _)| dropping(plan)).collect();
+    for (number, (plan, mode)) in roots.iter().enumerate().filter(|(number, _)| late_of[*number].is_none()) {
         let nodes = watermark_nodes(plan);
         match classes.iter_mut().find(|(known, known_mode, _)| *known == nodes && known_mode == mode) {
             Some((_, _, members)) => members.push(number),
             None => classes.push((nodes, *mode, vec![number])),
         }
+    }
+    // late rows come from the operators of the output that drops them
+    for (number, of) in late_of.iter().enumerate().filter_map(|(number, of)| Some((number, of.as_ref()?))) {
+        let holds = |member: &usize| roots[*member].0.walk().iter().any(|plan| Arc::ptr_eq(plan, of));
+        let class = classes.iter_mut().find(|(.., members)| members.iter().any(holds));
+        class.ok_or_else(|| Error::bug("late rows of an operator that is not there"))?.2.push(number);
     }
     for (_, mode, members) in classes {
         let mut lowering = Lowering {
@@ -57,12 +66,13 @@ pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> R
             done: HashMap::new(),
             watermarks: vec![],
             names: HashMap::new(),
+            late: late_columns(roots),
         };
         let mut outputs = Vec::with_capacity(members.len());
         for number in members {
             outputs.push((lowering.plan(&roots[number].0)?, number));
         }
-        let nodes = lowering.watermarks.into_iter().map(|(_, delay, observed)| (delay, observed));
+        let nodes = lowering.watermarks.into_iter().map(|(_, node)| node);
         let watermark = WatermarkTracker::new(nodes.collect(), options.use_max);
         let (steps, outputs) = fused(lowering.steps, outputs);
         flow.parts.push(Part { mode, steps, outputs, watermark });
@@ -101,6 +111,22 @@ fn fused(steps: Vec<Step>, outputs: Vec<(usize, usize)>) -> (Vec<Step>, Vec<(usi
     (fused, outputs)
 }
 
+/// The plan whose late rows this one has, if it has any.
+fn dropping(plan: &Arc<Plan>) -> Option<Arc<Plan>> {
+    plan.walk().into_iter().find_map(|plan| match &plan.node {
+        Node::Late { of, .. } => Some(of.clone()),
+        _ => None,
+    })
+}
+
+fn late_columns(roots: &[(Arc<Plan>, OutputMode)]) -> HashMap<usize, Vec<u32>> {
+    let kept = roots.iter().flat_map(|(plan, _)| plan.walk()).filter_map(|plan| match &plan.node {
+        Node::Late { of, columns } => Some((Arc::as_ptr(of) as usize, columns.clone())),
+        _ => None,
+    });
+    kept.collect()
+}
+
 fn watermark_nodes(plan: &Arc<Plan>) -> BTreeSet<usize> {
     let nodes = plan.walk().into_iter().filter(|plan| matches!(plan.node, Node::Watermark { .. }));
     nodes.map(|plan| Arc::as_ptr(&plan) as usize).collect()
@@ -114,9 +140,11 @@ pub(super) struct Lowering<'a, 'b> {
     steps: Vec<Step>,
     /// Steps of plans already lowered, by the plan's place in memory.
     done: HashMap<usize, usize>,
-    /// Number and delay of the watermarks, and what passes them.
-    watermarks: Vec<(u32, i64, Arc<Observed>)>,
+    /// The watermarks by number.
+    watermarks: Vec<(u32, WatermarkNode)>,
     names: HashMap<&'static str, usize>,
+    /// Columns of the late rows that are kept, by the place in memory of the plan that drops them.
+    late: HashMap<usize, Vec<u32>>,
 }
 
 impl Lowering<'_, '_> {
@@ -156,11 +184,15 @@ impl Lowering<'_, '_> {
             Node::Watermark { input, column, delay, number } => {
                 let column = position(input, *column)?;
                 let is_window = types::is_window(&input.attributes[column].data_type);
-                let observed = self.observed(*number, *delay);
+                let observed = self.observed(*number, *delay, input);
                 self.map(input, Watch { column, is_window, observed })
             }
             Node::Window { input, time, kind } => {
                 self.map(input, WindowRows::new(time, *kind, &input.attributes, &plan.attributes)?)
+            }
+            Node::Late { of, .. } => {
+                let input = self.plan(of)?;
+                Ok(self.push(Step::Late { input, schema: inner_schema(&plan.attributes) }))
             }
             Node::Session { input, start, end } => {
                 self.map(input, SessionRows::new(start, end, &input.attributes, &plan.attributes)?)
@@ -181,9 +213,12 @@ impl Lowering<'_, '_> {
                 };
                 self.map(left, Enrich::new(&spec, table)?)
             }
+            Node::StreamJoin { left, right, kind, on } => self.stream_join(plan, [left, right], *kind, on),
             Node::Union { inputs, columns } => self.union(inputs, columns, &plan.attributes),
             Node::Aggregate { input, keys, calls } => self.aggregate(plan, input, keys, calls),
-            Node::Deduplicate { input, keys, within_watermark } => self.deduplicate(input, keys, *within_watermark),
+            Node::Deduplicate { input, keys, within_watermark } => {
+                self.deduplicate(plan, input, keys, *within_watermark)
+            }
             Node::Sort { input, keys } => {
                 let sort = Sort::new(keys, &input.attributes)?;
                 let input = self.plan(input)?;
@@ -208,13 +243,32 @@ impl Lowering<'_, '_> {
     }
 
     /// What passes a watermark. Copies of one see together how far it is.
-    fn observed(&mut self, number: u32, delay: i64) -> Arc<Observed> {
-        if let Some((.., observed)) = self.watermarks.iter().find(|(known, ..)| *known == number) {
-            return observed.clone();
+    fn observed(&mut self, number: u32, delay: i64, input: &Arc<Plan>) -> Arc<Observed> {
+        if let Some((_, known)) = self.watermarks.iter().find(|(known, _)| *known == number) {
+            return known.observed.clone();
         }
+        // it may be idle when all that feeds it may
+        let tables = input.sources();
+        let idle_after = tables.iter().map(|table| self.options.idle_after.get(table).copied());
+        let idle_after = idle_after.collect::<Option<Vec<i64>>>().and_then(|all| all.into_iter().max());
         let observed = Arc::new(Observed::default());
-        self.watermarks.push((number, delay, observed.clone()));
+        self.watermarks.push((number, WatermarkNode::new(delay, idle_after, observed.clone())));
         observed
+    }
+
+    /// Puts the columns of late rows that `plan` keeps at the end of `list`, and tells from where to where.
+    pub(super) fn late_columns(
+        &self,
+        plan: &Arc<Plan>,
+        input: &Plan,
+        list: &mut Vec<Expr>,
+    ) -> Result<Option<(usize, usize)>> {
+        let Some(columns) = self.late.get(&(Arc::as_ptr(plan) as usize)) else { return Ok(None) };
+        let first = list.len();
+        for column in columns {
+            list.push(input.attributes[position(input, *column)?].reference());
+        }
+        Ok(Some((first, list.len())))
     }
 
     pub(super) fn name(&mut self, kind: &'static str) -> String {

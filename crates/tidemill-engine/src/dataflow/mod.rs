@@ -4,6 +4,7 @@
 //! operators and its own watermark. Parts share the rows of sources.
 
 pub mod execute;
+mod join;
 mod keyed;
 pub mod lower;
 mod marks;
@@ -15,6 +16,7 @@ use crate::operator::sort::Sort;
 use crate::operator::{Keyed, Transform};
 use crate::pipeline::plan::Attribute;
 use crate::watermark::WatermarkTracker;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 use tidemill_core::sink::OutputMode;
@@ -64,6 +66,8 @@ pub enum Step {
     Union { inputs: Vec<usize> },
     /// State by key.
     Keyed(KeyedStep),
+    /// Rows that a stateful step dropped because they were late.
+    Late { input: usize, schema: SchemaRef },
     /// All rows in order.
     Sort { input: usize, sort: Sort },
 }
@@ -73,7 +77,7 @@ impl Step {
     pub fn inputs(&self) -> Vec<usize> {
         match self {
             Step::Source { .. } | Step::Values { .. } => vec![],
-            Step::Map { input, .. } | Step::Sort { input, .. } => vec![*input],
+            Step::Map { input, .. } | Step::Sort { input, .. } | Step::Late { input, .. } => vec![*input],
             Step::Union { inputs } => inputs.clone(),
             Step::Keyed(keyed) => keyed.inputs.iter().map(|input| input.step).collect(),
         }
@@ -83,7 +87,7 @@ impl Step {
     fn rename_inputs(&mut self, place: &[usize]) {
         match self {
             Step::Source { .. } | Step::Values { .. } => {}
-            Step::Map { input, .. } | Step::Sort { input, .. } => *input = place[*input],
+            Step::Map { input, .. } | Step::Sort { input, .. } | Step::Late { input, .. } => *input = place[*input],
             Step::Union { inputs } => inputs.iter_mut().for_each(|input| *input = place[*input]),
             Step::Keyed(keyed) => keyed.inputs.iter_mut().for_each(|input| input.step = place[input.step]),
         }

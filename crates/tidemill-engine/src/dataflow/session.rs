@@ -35,6 +35,7 @@ impl Lowering<'_, '_> {
         let session = attributes[place];
         list.extend([bound(session, 0)?, bound(session, 1)?]);
         let calls = place_calls(calls, &mut list);
+        let late = self.late_columns(plan, input, &mut list)?;
         let layout = Arc::new(SessionLayout {
             keys: key_types.clone(),
             bounds,
@@ -43,6 +44,7 @@ impl Lowering<'_, '_> {
             calls,
             mode: self.mode,
             streaming: plan.streaming,
+            late,
             schema: inner_schema(&plan.attributes),
         });
         let partitions = if key_types.is_empty() { 1 } else { self.options.partitions };

@@ -56,6 +56,25 @@ impl Native {
     }
 }
 
+impl Native {
+    /// The function of our own that an expression calls, and its arguments.
+    pub fn of(expr: &Expr) -> Option<(&Native, &[Expr])> {
+        let Expr::ScalarFunction(call) = expr else { return None };
+        let function: &dyn std::any::Any = call.func.inner().as_ref();
+        Some((function.downcast_ref()?, &call.args))
+    }
+
+    /// What the body captures, as text.
+    pub fn parameters(&self) -> &str {
+        &self.parameters
+    }
+
+    /// Type of the result.
+    pub fn result(&self) -> &DataType {
+        &self.result
+    }
+}
+
 impl std::fmt::Debug for Native {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}<{}>", self.name, self.parameters)

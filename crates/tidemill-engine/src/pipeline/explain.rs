@@ -1,6 +1,7 @@
 //! A checked query for people: the plan as data flows, from sources to sinks, and the guarantee of
 //! every output end to end.
 
+use super::join_condition::{JoinCondition, state_bounds};
 use super::plan::{Attribute, Node, Plan};
 use super::query::Query;
 use super::relation::JoinKind;
@@ -96,6 +97,7 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
             in_words(*delay)
         ),
         Node::Window { kind, time: by, .. } => window(*kind, &shown(by)),
+        Node::Late { .. } => "rows it drops because they are late".into(),
         Node::Session { start, end, .. } => format!("session opened from {} to {}", shown(start), shown(end)),
         Node::Expand { lists, .. } => format!("repeat every row {} times for its grouping sets", lists.len()),
         Node::Explode { generator, argument, outer, .. } => {
@@ -112,6 +114,7 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
             let rest = filter.as_ref().map(|filter| format!(" and {}", shown(filter))).unwrap_or_default();
             format!("{} join with a table on {}{rest}", join_word(*kind), on.join(" and "))
         }
+        Node::StreamJoin { left, right, kind, on } => stream_join(left, right, *kind, on),
         Node::Union { .. } => "rows of all".into(),
         Node::Sort { keys, .. } => {
             let keys: Vec<String> = keys
@@ -147,6 +150,18 @@ fn aggregate(plan: &Plan, keys: &[u32], calls: usize) -> String {
     format!("group by [{}] computing [{}]; {state}", key_names(plan, keys), names(results))
 }
 
+fn stream_join(left: &Plan, right: &Plan, kind: JoinKind, on: &[Expr]) -> String {
+    let bounds = state_bounds(&JoinCondition::new(on, left, right), left, right);
+    let state = match (bounds.left.is_bounded(), bounds.right.is_bounded()) {
+        (true, true) => "state goes with the watermark",
+        (true, false) => "left state goes with the watermark, right state stays",
+        (false, true) => "right state goes with the watermark, left state stays",
+        (false, false) => "state stays",
+    };
+    let on: Vec<String> = on.iter().map(shown).collect();
+    format!("{} join of two streams on {}; {state}", join_word(kind), on.join(" and "))
+}
+
 fn join_word(kind: JoinKind) -> &'static str {
     match kind {
         JoinKind::Inner => "inner",
@@ -170,6 +185,9 @@ fn window(kind: crate::operator::window::WindowKind, by: &str) -> String {
                 in_words(kind.slide),
                 in_words(kind.slice_width())
             )
+        }
+        WindowKind::Cumulating(kind) => {
+            format!("growing window up to {} in steps of {} by {by}", in_words(kind.length), in_words(kind.step))
         }
     }
 }

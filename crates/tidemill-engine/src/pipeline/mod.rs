@@ -7,6 +7,8 @@ pub mod build;
 pub mod catalog;
 pub mod explain;
 pub mod expression;
+pub mod join_condition;
+pub mod late;
 pub mod plan;
 pub mod query;
 pub mod relation;

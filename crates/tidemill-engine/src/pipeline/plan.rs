@@ -103,6 +103,9 @@ pub enum Node {
     /// Adds the stretch of time a row opens for a session; the column is the last one. A grouping by it
     /// merges what overlaps or touches. Rows for which it is empty go no further.
     Session { input: Arc<Plan>, start: Expr, end: Expr },
+    /// The rows that the grouping or deduplication `of` drops because they are late: `columns` of its input,
+    /// then the columns of [`crate::operator::late`].
+    Late { of: Arc<Plan>, columns: Vec<u32> },
     /// A row once for every list (`ROLLUP`, `CUBE`).
     Expand { input: Arc<Plan>, lists: Vec<Vec<Expr>> },
     /// A row once for every element (`explode` and its kin); the new columns come last.
@@ -113,6 +116,8 @@ pub enum Node {
     Deduplicate { input: Arc<Plan>, keys: Vec<u32>, within_watermark: bool },
     /// A join with a table that is read once, or of two such tables.
     StaticJoin { left: Arc<Plan>, right: Arc<Plan>, kind: JoinKind, on: Vec<(Expr, Expr)>, filter: Option<Expr> },
+    /// A join of two streams: inner, left outer, right outer, full outer or left semi. All of `on` must be true.
+    StreamJoin { left: Arc<Plan>, right: Arc<Plan>, kind: JoinKind, on: Vec<Expr> },
     /// Rows of all inputs. `columns` has, for every input, the numbers of the columns that become the
     /// union's, in order.
     Union { inputs: Vec<Arc<Plan>>, columns: Vec<Vec<u32>> },
@@ -158,8 +163,9 @@ impl Node {
             | Node::Aggregate { input, .. }
             | Node::Deduplicate { input, .. }
             | Node::Sort { input, .. }
-            | Node::Limit { input, .. } => vec![input],
-            Node::StaticJoin { left, right, .. } => vec![left, right],
+            | Node::Limit { input, .. }
+            | Node::Late { of: input, .. } => vec![input],
+            Node::StaticJoin { left, right, .. } | Node::StreamJoin { left, right, .. } => vec![left, right],
             Node::Union { inputs, .. } => inputs.iter_mut().collect(),
         }
     }
@@ -180,8 +186,9 @@ impl Plan {
             | Node::Aggregate { input, .. }
             | Node::Deduplicate { input, .. }
             | Node::Sort { input, .. }
-            | Node::Limit { input, .. } => vec![input],
-            Node::StaticJoin { left, right, .. } => vec![left, right],
+            | Node::Limit { input, .. }
+            | Node::Late { of: input, .. } => vec![input],
+            Node::StaticJoin { left, right, .. } | Node::StreamJoin { left, right, .. } => vec![left, right],
             Node::Union { inputs, .. } => inputs.iter().collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! Joins. A join with a table that is read once keeps no state; joins of two streams are not there yet.
+//! Joins with a table, which keep no state. Those of two streams are in `stream_join`.
 
 use super::expression::condition;
 use super::relation::conjuncts;
@@ -24,7 +24,7 @@ impl Analyzer<'_> {
         at: Spot,
     ) -> Result<Bound> {
         if left.plan.streaming && right.plan.streaming {
-            return Err(refuse::not_yet("a join of two streams", self.text, at));
+            return self.stream_join(left, right, kind, on, using, at);
         }
         let both = left.scope.clone().beside(right.scope.clone());
         let (mut equal, mut rest): (Vec<(Expr, Expr)>, Vec<Typed>) = (vec![], vec![]);
@@ -58,7 +58,7 @@ impl Analyzer<'_> {
     }
 
     /// `a = b` with one side over each input; the two sides in their common type.
-    fn equality(&self, part: &Expression, left: &Bound, right: &Bound) -> Result<Option<(Expr, Expr)>> {
+    pub(super) fn equality(&self, part: &Expression, left: &Bound, right: &Bound) -> Result<Option<(Expr, Expr)>> {
         let Expression::Binary { operator: BinaryOperator::Equal, left: first, right: second, at } = part else {
             return Ok(None);
         };
@@ -76,7 +76,7 @@ impl Analyzer<'_> {
         Ok(None)
     }
 
-    fn equal_sides(&self, left: Typed, right: Typed, at: Spot) -> Result<(Expr, Expr)> {
+    pub(super) fn equal_sides(&self, left: Typed, right: Typed, at: Spot) -> Result<(Expr, Expr)> {
         let context = crate::function::CallContext { name: "=", session: self.session, text: self.text, at };
         let (mut sides, _) = super::expression::to_common(vec![left, right], &context)?;
         let (right, left) = (sides.remove(1), sides.remove(0));
@@ -108,7 +108,7 @@ impl Analyzer<'_> {
             (false, false, JoinKind::FullOuter) => {
                 return Err(refuse::not_yet("a full outer join of two tables", self.text, at));
             }
-            (true, true, _) => return Err(refuse::not_yet("a join of two streams", self.text, at)),
+            (true, true, _) => return Err(refuse::not_yet("IN over a stream", self.text, at)),
             _ => {}
         }
         let scope = match kind {
@@ -138,7 +138,7 @@ impl Analyzer<'_> {
     }
 
     /// After `USING (k)`: one `k` first, of the side that has all rows, then the other columns.
-    fn merge_using(&self, joined: Bound, using: &[String], kind: JoinKind) -> Result<Bound> {
+    pub(super) fn merge_using(&self, joined: Bound, using: &[String], kind: JoinKind) -> Result<Bound> {
         let scope = joined.scope.clone();
         let is_key = |entry: &Entry| using.iter().any(|name| scope.same(name, &entry.attribute.name));
         let mut keys = Vec::with_capacity(using.len());

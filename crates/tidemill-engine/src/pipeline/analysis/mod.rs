@@ -13,12 +13,14 @@ mod literal;
 pub mod operator;
 pub mod prune;
 mod push;
+mod push_join;
 pub mod refuse;
 mod relation;
 pub mod scope;
 mod select;
 mod session;
 mod sort;
+mod stream_join;
 mod subquery;
 mod support;
 mod table;
@@ -28,6 +30,7 @@ mod watermark;
 mod windows;
 
 use super::catalog::Catalog;
+use super::late;
 use super::plan::{Attribute, Plan};
 use super::relation::Relation;
 use super::settings::Settings;
@@ -118,6 +121,14 @@ impl<'a> Analyzer<'a> {
     /// What Spark refuses too, with its class.
     pub fn check_mode(&self, plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
         support::check(plan, mode)
+    }
+
+    /// The rows a checked plan drops because they are late, as a plan.
+    ///
+    /// # Errors
+    /// As [`late::rows`].
+    pub fn late_rows(&self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
+        late::rows(plan, &|| self.numbers.next())
     }
 
     fn attribute(&self, name: impl Into<String>, data_type: arrow::datatypes::DataType) -> Attribute {

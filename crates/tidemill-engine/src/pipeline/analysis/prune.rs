@@ -65,6 +65,10 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
         Node::Filter { input, condition } => passed(input, references(condition)),
         Node::Watermark { input, column, .. } => passed(input, BTreeSet::from([*column])),
         Node::Window { input, time, .. } => passed(input, references(time)),
+        Node::Late { of, columns } => {
+            let input = of.inputs().into_iter().map(|input| (input.clone(), columns.iter().copied().collect()));
+            input.chain([(of.clone(), BTreeSet::new())]).collect()
+        }
         Node::Session { input, start, end } => {
             passed(input, references(start).union(&references(end)).copied().collect())
         }
@@ -91,6 +95,11 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
             let of = |side: &Arc<Plan>| (side.clone(), all.intersection(&ids(&side.attributes)).copied().collect());
             vec![of(left), of(right)]
         }
+        Node::StreamJoin { left, right, on, .. } => {
+            let all: BTreeSet<u32> = own.iter().copied().chain(on.iter().flat_map(references)).collect();
+            let of = |side: &Arc<Plan>| (side.clone(), all.intersection(&ids(&side.attributes)).copied().collect());
+            vec![of(left), of(right)]
+        }
         Node::Union { inputs, columns } => {
             let kept: Vec<bool> = plan.attributes.iter().map(|attribute| own.contains(&attribute.id)).collect();
             let of = |(input, columns): (&Arc<Plan>, &Vec<u32>)| {
@@ -107,6 +116,14 @@ fn rebuild(plan: &Arc<Plan>, own: &BTreeSet<u32>, rebuilt: &HashMap<usize, Arc<P
     let before: Vec<Arc<Plan>> = plan.inputs().into_iter().cloned().collect();
     let inputs: Option<Vec<_>> = before.iter().map(|input| rebuilt.get(&key(input)).cloned()).collect();
     let inputs = inputs.ok_or_else(|| Error::bug("an input was not rebuilt before its reader"))?;
+    let inputs = match &plan.node {
+        // what a join does not read it does not keep, and an event time it does not keep makes nothing late
+        Node::StreamJoin { .. } => {
+            let wanted = wanted_of_inputs(plan, own).into_iter().zip(inputs);
+            wanted.map(|((_, wanted), input)| narrowed(input, &wanted)).collect()
+        }
+        _ => inputs,
+    };
     let attributes = columns(plan, own, &before, &inputs);
     let mut new = plan.with_inputs(inputs);
     new.attributes = attributes;
@@ -121,6 +138,18 @@ fn rebuild(plan: &Arc<Plan>, own: &BTreeSet<u32>, rebuilt: &HashMap<usize, Arc<P
     Ok(Arc::new(new))
 }
 
+/// The plan with only these columns.
+fn narrowed(plan: Arc<Plan>, wanted: &BTreeSet<u32>) -> Arc<Plan> {
+    let attributes: Vec<Attribute> =
+        plan.attributes.iter().filter(|attribute| wanted.contains(&attribute.id)).cloned().collect();
+    if attributes.len() == plan.attributes.len() {
+        return plan;
+    }
+    let list = attributes.iter().map(Attribute::reference).collect();
+    let streaming = plan.streaming;
+    Arc::new(Plan { node: Node::Project { input: plan, list }, attributes, streaming })
+}
+
 /// The columns a plan has when its inputs have only theirs.
 fn columns(plan: &Plan, own: &BTreeSet<u32>, before: &[Arc<Plan>], inputs: &[Arc<Plan>]) -> Vec<Attribute> {
     match &plan.node {
@@ -128,8 +157,11 @@ fn columns(plan: &Plan, own: &BTreeSet<u32>, before: &[Arc<Plan>], inputs: &[Arc
         Node::Source { .. } | Node::Static { .. } | Node::Project { .. } | Node::Expand { .. } | Node::Union { .. } => {
             positions(plan, own).into_iter().map(|at| plan.attributes[at].clone()).collect()
         }
-        Node::StaticJoin { kind: JoinKind::LeftSemi | JoinKind::LeftAnti, .. } => inputs[0].attributes.clone(),
-        Node::StaticJoin { .. } => inputs.iter().flat_map(|side| side.attributes.iter().cloned()).collect(),
+        Node::StaticJoin { kind: JoinKind::LeftSemi | JoinKind::LeftAnti, .. }
+        | Node::StreamJoin { kind: JoinKind::LeftSemi, .. } => inputs[0].attributes.clone(),
+        Node::StaticJoin { .. } | Node::StreamJoin { .. } => {
+            inputs.iter().flat_map(|side| side.attributes.iter().cloned()).collect()
+        }
         // the input's columns as this plan knows them, and those it adds
         _ => {
             let (old, new) = (ids(&before[0].attributes), ids(&inputs[0].attributes));

@@ -7,9 +7,13 @@
 //! It is moved only if that takes it below a watermark or a grouping.
 //! Source: Spark's `PushPredicateThroughNonJoin`; observed in `tumbling_filter_after_watermark`.
 
+use super::push_join;
+use super::typed::Typed;
 use crate::pipeline::plan::{Attribute, Node, Plan, attribute_id, references};
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator, Volatility};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tidemill_core::Result;
@@ -43,12 +47,23 @@ impl Pusher {
         let inputs = before.iter().map(|input| self.plan(input)).collect::<Result<Vec<_>>>()?;
         let unchanged = before.iter().zip(&inputs).all(|(old, new)| Arc::ptr_eq(old, new));
         let plan = if unchanged { plan.clone() } else { Arc::new(plan.with_inputs(inputs)) };
-        let Node::Filter { input, condition } = &plan.node else { return Ok(plan) };
-        let (mut input, mut kept) = (input.clone(), Vec::new());
-        for part in conjuncts(condition) {
-            match sunk(&part, &input, false)? {
-                Some(below) => input = below,
-                None => kept.push(part),
+        let (mut input, mut kept) = match &plan.node {
+            Node::Filter { input, condition } => (input.clone(), conjuncts(condition)),
+            Node::StreamJoin { .. } => return push_join::settled(&plan),
+            Node::StaticJoin { .. } => return push_join::settled_static(&plan),
+            _ => return Ok(plan),
+        };
+        // one that goes down may let another follow
+        loop {
+            let before = kept.len();
+            for part in std::mem::take(&mut kept) {
+                match sunk(&part, &input, false)? {
+                    Some(below) => input = below,
+                    None => kept.push(part),
+                }
+            }
+            if kept.len() == before || kept.is_empty() {
+                break;
             }
         }
         Ok(match kept.into_iter().reduce(both) {
@@ -59,7 +74,7 @@ impl Pusher {
 }
 
 /// The plan with the condition below a watermark or a grouping in it; `None` when it cannot get there.
-fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<Plan>>> {
+pub(super) fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<Plan>>> {
     let reads = references(condition);
     let here = || passed.then(|| filter(plan.clone(), condition.clone()));
     let below = |input: &Arc<Plan>, condition: &Expr, passed: bool| -> Result<Option<Arc<Plan>>> {
@@ -69,7 +84,15 @@ fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<P
         Node::Watermark { input, column, .. } if !reads.contains(column) && is_stable(condition) => {
             below(input, condition, true)?
         }
-        Node::Filter { input, .. } => below(input, condition, passed)?,
+        // after the conditions that are there already, which may be what keeps this one from failing
+        Node::Filter { input, .. } => below(input, condition, false)?,
+        Node::StreamJoin { .. } => push_join::into_join(condition, plan)?,
+        // the stream is on the left, and each of its rows is there or not whatever the table has
+        Node::StaticJoin { left, right, .. }
+            if left.streaming && is_stable(condition) && reads.iter().all(|id| left.attribute(*id).is_some()) =>
+        {
+            sunk(condition, left, passed)?.map(|new| Arc::new(plan.with_inputs(vec![new, right.clone()])))
+        }
         Node::Window { input, .. } | Node::Session { input, .. }
             if reads.iter().all(|id| input.attribute(*id).is_some()) =>
         {
@@ -92,28 +115,41 @@ fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<Option<Arc<P
     Ok(deeper.or_else(here))
 }
 
-fn filter(input: Arc<Plan>, condition: Expr) -> Arc<Plan> {
+pub(super) fn filter(input: Arc<Plan>, condition: Expr) -> Arc<Plan> {
     let (attributes, streaming) = (input.attributes.clone(), input.streaming);
     Arc::new(Plan { node: Node::Filter { input, condition }, attributes, streaming })
 }
 
-fn conjuncts(condition: &Expr) -> Vec<Expr> {
+pub(super) fn conjuncts(condition: &Expr) -> Vec<Expr> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
             let mut parts = conjuncts(left);
             parts.extend(conjuncts(right));
             parts
         }
+        // `a AND b` where b may fail on a row that a has dropped
+        Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(open) }) => {
+            match (when_then_expr.as_slice(), &**open) {
+                ([(when, then)], Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, .. }))
+                    if matches!(&**when, Expr::IsFalse(decided) if decided == left)
+                        && matches!(&**then, Expr::Literal(ScalarValue::Boolean(Some(false)), _)) =>
+                {
+                    conjuncts(open)
+                }
+                _ => vec![condition.clone()],
+            }
+        }
         other => vec![other.clone()],
     }
 }
 
 fn both(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::And, Box::new(right)))
+    let typed = |expr| Typed::new(expr, DataType::Boolean, "");
+    crate::function::conditional::and_or(true, typed(left), typed(right)).expr
 }
 
 /// True when the expression gives the same for the same row whenever it is computed.
-fn is_stable(expr: &Expr) -> bool {
+pub(super) fn is_stable(expr: &Expr) -> bool {
     let volatile = expr.exists(|node| {
         Ok(matches!(node, Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Volatile))
     });
@@ -121,7 +157,7 @@ fn is_stable(expr: &Expr) -> bool {
 }
 
 /// The expression with every column of a projection replaced by what the projection computes for it.
-fn replaced(expr: &Expr, attributes: &[Attribute], list: &[Expr]) -> Result<Expr> {
+pub(super) fn replaced(expr: &Expr, attributes: &[Attribute], list: &[Expr]) -> Result<Expr> {
     let new = expr.clone().transform(|node| {
         let position = match &node {
             Expr::Column(column) => {

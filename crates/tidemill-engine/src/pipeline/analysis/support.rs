@@ -3,6 +3,7 @@
 
 use super::refuse::UNSUPPORTED_STREAM;
 use crate::pipeline::plan::{Node, Plan};
+use crate::pipeline::relation::JoinKind;
 use crate::pipeline::session::session_key;
 use std::sync::Arc;
 use tidemill_core::sink::OutputMode;
@@ -60,6 +61,14 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
                 return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
                     .help("sort the whole result of an aggregation in output mode complete"));
             }
+            Node::StreamJoin { kind, .. } if mode != OutputMode::Append && *kind != JoinKind::Inner => {
+                return Err(unsupported(&format!(
+                    "a {} join of two streams in output mode {}: rows that came out with NULLs could not be corrected",
+                    kind.spark_name(),
+                    mode.word()
+                ))
+                .help("use output mode append"));
+            }
             Node::Limit { .. } if mode == OutputMode::Update => {
                 return Err(
                     unsupported("LIMIT on a stream in output mode update").help("use output mode append or complete")
@@ -76,7 +85,7 @@ fn merges_sessions(plan: &Plan) -> bool {
 }
 
 fn is_stateful(plan: &Plan) -> bool {
-    matches!(plan.node, Node::Aggregate { .. } | Node::Deduplicate { .. })
+    matches!(plan.node, Node::Aggregate { .. } | Node::Deduplicate { .. } | Node::StreamJoin { .. })
 }
 
 /// True for an aggregate whose groups the watermark will close.

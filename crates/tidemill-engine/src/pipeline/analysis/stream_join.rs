@@ -1,0 +1,84 @@
+//! Joins of two streams: which there are, and that outer ones end.
+
+use super::expression::condition;
+use super::relation::conjuncts;
+use super::typed::Typed;
+use super::{Analyzer, Bound, refuse};
+use crate::pipeline::expression::Expression;
+use crate::pipeline::join_condition::{JoinCondition, bounds};
+use crate::pipeline::plan::{Node, Plan};
+use crate::pipeline::relation::JoinKind;
+use crate::pipeline::text::Spot;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use tidemill_core::Result;
+
+impl Analyzer<'_> {
+    pub(super) fn stream_join(
+        &self,
+        left: Bound,
+        right: Bound,
+        kind: JoinKind,
+        on: Option<&Expression>,
+        using: &[String],
+        at: Spot,
+    ) -> Result<Bound> {
+        let name = kind.spark_name();
+        if kind == JoinKind::LeftAnti {
+            let message = format!("a {name} join of two streams: that a row matches nothing is never certain");
+            return Err(refuse::unsupported(message, self.text, at));
+        }
+        let mut parts: Vec<Expr> = Vec::new();
+        for name in using {
+            let names = vec![name.clone()];
+            let (left_key, _) = left.scope.find(&names, self.text, at)?;
+            let (right_key, _) = right.scope.find(&names, self.text, at)?;
+            let [left_key, right_key] =
+                [left_key, right_key].map(|key| Typed::new(key.reference(), key.data_type.clone(), key.name));
+            parts.push(equal(self.equal_sides(left_key, right_key, at)?));
+        }
+        let both = left.scope.clone().beside(right.scope.clone());
+        for part in on.map(conjuncts).unwrap_or_default() {
+            match self.equality(part, &left, &right)? {
+                Some(pair) => parts.push(equal(pair)),
+                None => {
+                    let typed = self.resolver(&both).resolve(part)?;
+                    parts.push(condition(typed, "the join condition", self.text, part.spot())?.expr);
+                }
+            }
+        }
+        if !matches!(kind, JoinKind::Inner | JoinKind::Cross) && !ends(kind, &parts, &left.plan, &right.plan) {
+            let message = format!(
+                "a {name} join of two streams without a watermark in the join keys, or a watermark on the nullable side and a range of time in the condition"
+            );
+            return Err(refuse::unsupported(message, self.text, at)
+                .help("set watermarks on both streams and compare their event times in ON, for example: AND b.ts BETWEEN a.ts AND a.ts + INTERVAL 1 HOUR"));
+        }
+        let attributes = match kind {
+            JoinKind::LeftSemi => left.plan.attributes.clone(),
+            _ => left.plan.attributes.iter().chain(&right.plan.attributes).cloned().collect(),
+        };
+        let scope = if kind == JoinKind::LeftSemi { left.scope } else { both };
+        let kind = if kind == JoinKind::Cross { JoinKind::Inner } else { kind };
+        let node = Node::StreamJoin { left: left.plan, right: right.plan, kind, on: parts };
+        let joined = self.bound(Plan { node, attributes, streaming: true }, scope);
+        if using.is_empty() { Ok(joined) } else { self.merge_using(joined, using, kind) }
+    }
+}
+
+fn equal((left, right): (Expr, Expr)) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::Eq, Box::new(right)))
+}
+
+/// True when the rows that an outer or semi join waits with are certain to go some day.
+fn ends(kind: JoinKind, parts: &[Expr], left: &Plan, right: &Plan) -> bool {
+    if JoinCondition::new(parts, left, right).event_key(left, right).is_some() {
+        return true;
+    }
+    let of_left = || !bounds(parts, left, right).is_empty();
+    let of_right = || !bounds(parts, right, left).is_empty();
+    match kind {
+        JoinKind::RightOuter => of_right(),
+        JoinKind::FullOuter => of_left() || of_right(),
+        _ => of_left(),
+    }
+}
