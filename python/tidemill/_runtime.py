@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import translated
+from tidemill.udf import named
 
 if TYPE_CHECKING:
     from tidemill.dataframe import DataFrame
@@ -74,12 +75,18 @@ def engine_of(frame: DataFrame) -> Any:
     return session._engine
 
 
-def described(frame: DataFrame) -> tuple[str, dict[str, Any]]:
-    """A pipeline that only has the frame's plan, and the rows of its tables in memory."""
+def described(frame: DataFrame) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """A pipeline that only has the frame's plan, the rows of its tables in memory, and the Python functions it calls."""
     relation, tables, given = with_stable_names(frame)
+    relation, functions = with_functions(frame, relation)
     settings = frame._session._settings() if frame._session is not None else {}
     inserts = [{"table": "rows", "relation": relation}]
-    return json.dumps({"name": "plan", "settings": settings, "tables": tables, "inserts": inserts}), given
+    return json.dumps({"name": "plan", "settings": settings, "tables": tables, "inserts": inserts}), given, functions
+
+
+def with_functions(frame: DataFrame, relation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plan with its Python functions under names the engine can tell apart, and what they are."""
+    return named.described(relation, frame._session._functions if frame._session is not None else {})
 
 
 def used_tables(frame: DataFrame) -> dict[str, Definition]:

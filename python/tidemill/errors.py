@@ -86,6 +86,14 @@ class PySparkAttributeError(TidemillException, AttributeError):
     """An attribute that is not there."""
 
 
+class PySparkImportError(TidemillException, ImportError):
+    """A package that is not installed."""
+
+
+class PySparkRuntimeError(TidemillException, RuntimeError):
+    """Something asked for at a time when it cannot be had."""
+
+
 def from_engine(error: BaseException, *, running: bool = False) -> TidemillException:
     """The engine's error as one of this module's.
 

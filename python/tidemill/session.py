@@ -18,6 +18,7 @@ from tidemill.dataframe import DataFrame
 from tidemill.errors import AnalysisException, IllegalArgumentException, translated
 from tidemill.query import StreamingQueryManager
 from tidemill.reader import DataFrameReader, DataStreamReader
+from tidemill.udf import UDFRegistration, UserDefinedFunction
 
 _NOT_FOR_THE_ENGINE = {
     "spark.app.name",
@@ -151,6 +152,7 @@ class Session:
         self._views: dict[str, DataFrame] = {}
         self._memory: dict[str, tuple[str, str]] = {}
         self._made: dict[str, int] = {}
+        self._functions: dict[str, UserDefinedFunction] = {}
         self._stopped = False
         self._listening = False
         self.conf = RuntimeConfig(self._check_settings)
@@ -175,6 +177,11 @@ class Session:
         return DataFrameReader(self)
 
     read_stream = readStream
+
+    @property
+    def udf(self) -> UDFRegistration:
+        """Gives Python functions names that SQL can call them by."""
+        return UDFRegistration(self)
 
     def table(self, tableName: str) -> DataFrame:
         """A temporary view, or the rows a query with the sink ``memory`` and this name has written so far.

@@ -45,6 +45,7 @@ class DataStreamWriter:
         self._trigger: str | None = None
         self._partition_by: list[str] = []
         self._function: Callable[[DataFrame, int], Any] | None = None
+        self._late: dict[str, str] | None = None
         self._options: dict[str, str] = {}
 
     def format(self, source: str) -> Self:
@@ -153,6 +154,33 @@ class DataStreamWriter:
 
     foreach_batch = foreachBatch
 
+    def lateRows(self, format: str, path: str | os.PathLike[str] | None = None, **options: Any) -> Self:  # noqa: A002
+        """Keeps the rows that come too late for the query, instead of only counting them. Spark has no such thing.
+
+        They are written and committed with the epoch like any other, exactly once where the sink can: the columns
+        of the row as the query reads it, then ``late_window_start`` and ``late_window_end`` (the window that was over;
+        NULL without one), ``late_watermark`` and ``late_epoch``. A row of several windows that are over comes once for
+        each of them.
+
+        Args:
+            format: where they go: ``delta``, ``parquet``, ``json``, ``kafka``, ``log``, ..
+            path: the directory or URL of sinks that have one.
+            options: other options of that sink.
+        """
+        given = {key: _text(value) for key, value in options.items()}
+        if path is not None:
+            given["path"] = os.fspath(path)
+        name = format.lower()
+        if name in FILE_FORMATS:
+            self._late = {"connector": "files", "format": name, **given}
+        elif name in ("kafka", "log"):
+            self._late = {"connector": name, "format": "json", **given}
+        else:
+            self._late = {"connector": name, **given}
+        return self
+
+    late_rows = lateRows
+
     def foreach(self, f: Any) -> Self:
         """Not there: a function a row is slow, and cannot be told which rows it has had.
 
@@ -208,6 +236,7 @@ class DataStreamWriter:
     def _started(self) -> StreamingQuery:
         session = self._frame._session
         relation, tables, given = _runtime.with_stable_names(self._frame)
+        relation, functions = _runtime.with_functions(self._frame, relation)
         connector, sink_options = self._sink()
         sink_name = plain_name(_last_part(sink_options.get("path", "")) or sink_options.get("topic", "") or connector)
         sink_name = _runtime.unused(sink_name, [table["name"] for table in tables] + list(given))
@@ -216,8 +245,13 @@ class DataStreamWriter:
         if connector == "memory":
             sink_options["table"] = self._memory_table(temporary)
         sink = {"name": sink_name, "columns": [], "options": {"connector": connector, **sink_options}}
+        sinks = [sink]
+        if self._late is not None:
+            late_name = _runtime.unused("late_rows", [sink_name, *(table["name"] for table in tables), *given])
+            sink["options"].update(late="table", late_table=late_name)
+            sinks.append({"name": late_name, "columns": [], "options": self._late})
         insert = {"table": sink_name, "relation": relation, **({"mode": self._mode} if self._mode else {})}
-        spec = {"name": name, "settings": session._settings(), "tables": [*tables, sink], "inserts": [insert]}
+        spec = {"name": name, "settings": session._settings(), "tables": [*tables, *sinks], "inserts": [insert]}
         options = {"checkpoint": checkpoint, "accept_foreign": self._accepts_foreign()}
         if self._trigger is not None:
             options["trigger"] = self._trigger
@@ -226,7 +260,7 @@ class DataStreamWriter:
             session.streams._refuse_twice(self._name)
         try:
             with translated():
-                inner = session._engine.start(json.dumps(spec), given, json.dumps(options), called)
+                inner = session._engine.start(json.dumps(spec), given, json.dumps(options), called, functions)
         except BaseException:
             if temporary:
                 shutil.rmtree(checkpoint, ignore_errors=True)

@@ -28,7 +28,7 @@ impl ScalarFunction for Masking {
     }
 
     fn call(&self, arguments: &[ArrayRef], _rows: usize) -> Result<ArrayRef> {
-        map_text(texts(self.signature.name, arguments, 0)?, |_, text, masked| {
+        map_text(texts(&self.signature.name, arguments, 0)?, |_, text, masked| {
             (self.mask)(text, masked);
             Ok(Some(()))
         })
@@ -42,7 +42,7 @@ pub(crate) fn text_signature(
     required: usize,
     help: &'static str,
 ) -> Signature {
-    Signature { name, arguments, required, result: DataType::Utf8, help }
+    Signature { name: name.into(), arguments, required, result: DataType::Utf8, help }
 }
 
 /// Argument `number` as texts.

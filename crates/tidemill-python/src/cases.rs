@@ -7,29 +7,32 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tidemill_core::{Error, Registry, Result};
 use tidemill_engine::case::format::Case;
-use tidemill_engine::case::runner::{Outcome, RunOptions, run_relation};
+use tidemill_engine::case::runner::{Between, Outcome, RunOptions, run_relation};
 use tidemill_engine::pipeline::relation::Relation;
 
 /// How a case is run.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct CaseOptions {
-    /// State partitions and threads.
-    parallelism: usize,
+    /// State partitions and threads; of several, every start takes the next.
+    parallelism: Vec<usize>,
     /// Stop and start the query before every batch.
     restart: bool,
+    /// Kill it after every batch, and start it.
+    kill: bool,
 }
 
 impl Default for CaseOptions {
     fn default() -> Self {
-        CaseOptions { parallelism: 2, restart: false }
+        CaseOptions { parallelism: vec![2], restart: false, kill: false }
     }
 }
 
 /// Runs one case with a query built by the DataFrame API.
 ///
 /// `case` is the JSON text of a case or the path of its file, `relation` the plan as JSON, `options` a JSON
-/// object with `parallelism` (default 2) and `restart` (stop and start before every batch; default false).
+/// object with `parallelism` (default `[2]`), `restart` (stop and start before every batch; default false) and
+/// `kill` (kill after every batch, and start; default false).
 /// Gives `(outcome, text)`: `passed`, `failed`, `unsupported` or `skipped`, and why.
 #[pyfunction]
 #[pyo3(signature = (case, relation, options = "{}"))]
@@ -50,7 +53,11 @@ fn run(case: &str, relation: &str, options: &str) -> Result<(&'static str, Strin
         registry,
         clock: parts::clock(),
         parallelism: options.parallelism,
-        restart_always: options.restart,
+        between: match (options.restart, options.kill) {
+            (_, true) => Between::Kill,
+            (true, false) => Between::Stop,
+            (false, false) => Between::Nothing,
+        },
     };
     let scratch = Scratch::new()?;
     Ok(match parts::runtime()?.block_on(run_relation(&case, &relation, &run, &scratch.0)) {

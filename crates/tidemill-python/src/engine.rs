@@ -6,7 +6,7 @@ use crate::errors::OrRaise;
 use crate::foreach::{self, ForeachBatch};
 use crate::query::Query;
 use crate::stdout::PythonStdout;
-use crate::{evaluate, parts, spec, write};
+use crate::{evaluate, functions, parts, spec, write};
 use arrow::record_batch::RecordBatch;
 use pyo3::prelude::*;
 use pyo3_arrow::PyTable;
@@ -77,6 +77,8 @@ pub struct Engine {
 }
 
 type Given = HashMap<String, PyTable>;
+/// What Python describes of its functions, by the names that plans call them by.
+type Described = HashMap<String, Py<PyAny>>;
 
 fn rows_of(given: Given) -> Result<HashMap<String, Rows>> {
     given.into_iter().map(|(name, table)| Ok((name, Rows::from_python(table)?))).collect()
@@ -108,7 +110,8 @@ impl Engine {
     /// `given` are the rows of tables that are read once, by name. `options` is JSON: `checkpoint` (a
     /// directory), `trigger`, `accept_foreign`. `function` is called for a table with the connector
     /// `foreach_batch`.
-    #[pyo3(signature = (spec, given, options, function = None))]
+    /// `functions` describes the Python functions that the plans call; see `functions::described`.
+    #[pyo3(signature = (spec, given, options, function = None, functions = HashMap::new()))]
     fn start(
         &self,
         py: Python<'_>,
@@ -116,24 +119,35 @@ impl Engine {
         given: Given,
         options: &str,
         function: Option<Py<PyAny>>,
+        functions: Described,
     ) -> PyResult<Query> {
         let shared = self.shared.clone();
-        py.detach(|| started(shared, spec, given, options, function)).or_raise(py)
+        let mut registry = self.registry(py, &functions)?;
+        if let Some(function) = function {
+            registry.add_sink(ForeachBatch::new(function));
+        }
+        py.detach(|| started(shared, registry, spec, given, options)).or_raise(py)
     }
 
     /// Columns of the first plan of `spec`, as DDL.
-    fn schema(&self, py: Python<'_>, spec: &str, given: Given) -> PyResult<String> {
-        py.detach(|| evaluate::schema(&self.shared, spec, rows_of(given)?)).or_raise(py)
+    #[pyo3(signature = (spec, given, functions = HashMap::new()))]
+    fn schema(&self, py: Python<'_>, spec: &str, given: Given, functions: Described) -> PyResult<String> {
+        let registry = self.registry(py, &functions)?;
+        py.detach(|| evaluate::schema(registry, spec, rows_of(given)?)).or_raise(py)
     }
 
     /// The first plan of `spec` as data flows.
-    fn explain(&self, py: Python<'_>, spec: &str, given: Given) -> PyResult<String> {
-        py.detach(|| evaluate::explained(&self.shared, spec, rows_of(given)?)).or_raise(py)
+    #[pyo3(signature = (spec, given, functions = HashMap::new()))]
+    fn explain(&self, py: Python<'_>, spec: &str, given: Given, functions: Described) -> PyResult<String> {
+        let registry = self.registry(py, &functions)?;
+        py.detach(|| evaluate::explained(registry, spec, rows_of(given)?)).or_raise(py)
     }
 
     /// All rows of the first plan of `spec`, which reads no stream.
-    fn evaluate(&self, py: Python<'_>, spec: &str, given: Given) -> PyResult<PyTable> {
-        let rows = py.detach(|| evaluate::rows(&self.shared, spec, rows_of(given)?)).or_raise(py)?;
+    #[pyo3(signature = (spec, given, functions = HashMap::new()))]
+    fn evaluate(&self, py: Python<'_>, spec: &str, given: Given, functions: Described) -> PyResult<PyTable> {
+        let registry = self.registry(py, &functions)?;
+        let rows = py.detach(|| evaluate::rows(&self.shared, registry, spec, rows_of(given)?)).or_raise(py)?;
         PyTable::try_new(rows.batches, rows.schema)
     }
 
@@ -194,6 +208,13 @@ impl Engine {
 }
 
 impl Engine {
+    /// The session's components, and these functions.
+    fn registry(&self, py: Python<'_>, described: &Described) -> PyResult<Registry> {
+        let mut registry = self.shared.registry.clone();
+        functions::described(py, described)?.into_iter().for_each(|function| registry.add_function(function));
+        Ok(registry)
+    }
+
     fn end_page(&self) {
         let served = self.shared.page.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(served) = served {
@@ -202,13 +223,15 @@ impl Engine {
     }
 }
 
-fn started(shared: Arc<Shared>, spec: &str, given: Given, options: &str, function: Option<Py<PyAny>>) -> Result<Query> {
+fn started(
+    shared: Arc<Shared>,
+    mut registry: Registry,
+    spec: &str,
+    given: Given,
+    options: &str,
+) -> Result<Query> {
     let options: Start = parts::json("the start options", options)?;
     let trigger = options.trigger.as_deref().map_or(Ok(Trigger::Asap), Trigger::parse)?;
-    let mut registry = shared.registry.clone();
-    if let Some(function) = function {
-        registry.add_sink(ForeachBatch::new(function));
-    }
     let pipeline = spec::read(spec, rows_of(given)?, &mut registry)?;
     let mut queries = pipeline.check(&registry)?;
     let (Some(query), true) = (queries.pop(), queries.is_empty()) else {

@@ -7,7 +7,7 @@ use arrow::array::RecordBatchOptions;
 use arrow::record_batch::RecordBatch;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tidemill_core::{Error, Options, Result, types};
+use tidemill_core::{Error, Options, Registry, Result, types};
 use tidemill_engine::dataflow::execute::all_rows;
 use tidemill_engine::pipeline::explain;
 use tidemill_engine::pipeline::plan::outer_schema;
@@ -18,8 +18,8 @@ use tidemill_engine::start::build;
 ///
 /// # Errors
 /// What is wrong with the plan.
-pub fn schema(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<String> {
-    let query = checked(shared, text, given)?;
+pub fn schema(registry: Registry, text: &str, given: HashMap<String, Rows>) -> Result<String> {
+    let query = checked(registry, text, given)?;
     Ok(types::schema_ddl(&outer_schema(&query.outputs[0].plan.attributes)))
 }
 
@@ -27,8 +27,8 @@ pub fn schema(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Resu
 ///
 /// # Errors
 /// What is wrong with the plan.
-pub fn explained(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<String> {
-    let whole = explain::query(&checked(shared, text, given)?);
+pub fn explained(registry: Registry, text: &str, given: HashMap<String, Rows>) -> Result<String> {
+    let whole = explain::query(&checked(registry, text, given)?);
     let steps = whole.lines().filter(|line| line.starts_with("  #")).map(str::trim_start);
     Ok(steps.collect::<Vec<_>>().join("\n"))
 }
@@ -37,8 +37,8 @@ pub fn explained(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> R
 ///
 /// # Errors
 /// It reads a stream; a table that cannot be read; what an expression fails with.
-pub fn rows(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<Rows> {
-    let query = checked(shared, text, given)?;
+pub fn rows(shared: &Shared, registry: Registry, text: &str, given: HashMap<String, Rows>) -> Result<Rows> {
+    let query = checked(registry, text, given)?;
     let plan = query.outputs[0].plan.clone();
     if plan.streaming {
         return Err(Error::invalid("the rows of a stream cannot be asked for: they never end")
@@ -53,8 +53,7 @@ pub fn rows(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result
 }
 
 /// The first query, with its rows going nowhere.
-fn checked(shared: &Shared, text: &str, given: HashMap<String, Rows>) -> Result<Query> {
-    let mut registry = shared.registry.clone();
+fn checked(mut registry: Registry, text: &str, given: HashMap<String, Rows>) -> Result<Query> {
     let pipeline = spec::read(text, given, &mut registry)?;
     let connector = registry.sink("memory")?;
     let taker =

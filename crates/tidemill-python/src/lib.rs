@@ -10,12 +10,15 @@ mod errors;
 mod evaluate;
 mod expressions;
 mod foreach;
+mod from_python;
+mod functions;
 mod parts;
 mod query;
 mod rows;
 mod schemas;
 mod spec;
 mod stdout;
+mod to_python;
 mod write;
 
 use pyo3::prelude::*;

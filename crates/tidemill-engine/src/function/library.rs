@@ -8,7 +8,7 @@ use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::expr::ScalarFunction as Call;
-use datafusion::logical_expr::{Expr, ReturnFieldArgs, ScalarUDF};
+use datafusion::logical_expr::{Expr, ReturnFieldArgs, ScalarUDF, Volatility};
 use std::sync::Arc;
 use tidemill_core::Result;
 use tidemill_core::function::ScalarFunction;
@@ -35,12 +35,22 @@ pub fn call(function: Arc<ScalarUDF>, arguments: Vec<Typed>) -> Result<Typed> {
     Ok(typed.widened(&plain))
 }
 
-/// A call of a function from the registry: arguments are cast to its types, absent ones are NULL.
+/// A call of a function from the registry: arguments are cast to its types, absent ones are NULL. One that
+/// takes anything gets its arguments as they are.
 pub fn external(function: &Arc<dyn ScalarFunction>, arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<Typed> {
     let signature = function.signature();
+    let volatility = if function.is_deterministic() { Volatility::Immutable } else { Volatility::Volatile };
+    if function.takes_anything() {
+        let (function, result) = (function.clone(), signature.result.clone());
+        let (name, body) = (function.signature().name.to_string(), function.clone());
+        let expressions = arguments.into_iter().map(|argument| argument.expr).collect();
+        let body = Arc::new(move |given: &[ArrayRef], rows: usize| body.call(given, rows));
+        let expr = Native::call_with(volatility, name, "registry", result.clone(), expressions, body);
+        return Ok(Typed::new(expr, result, ""));
+    }
     let most = signature.arguments.len();
     if arguments.len() < signature.required || arguments.len() > most {
-        return Err(super::wrong_count(signature.name, signature.required, most, arguments.len(), context));
+        return Err(super::wrong_count(&signature.name, signature.required, most, arguments.len(), context));
     }
     let mut expressions = Vec::with_capacity(most);
     let mut wanted = signature.arguments.iter();
@@ -49,10 +59,12 @@ pub fn external(function: &Arc<dyn ScalarFunction>, arguments: Vec<Typed>, conte
     }
     let absent: Vec<DataType> = wanted.cloned().collect();
     let (function, result) = (function.clone(), signature.result.clone());
-    let expr = Native::call(signature.name, "registry", result.clone(), expressions, move |given, rows| {
+    let name = signature.name.to_string();
+    let body = move |given: &[ArrayRef], rows: usize| {
         let rest = absent.iter().map(|of| new_null_array(of, rows));
         let all: Vec<ArrayRef> = given.iter().cloned().chain(rest).collect();
         function.call(&all, rows)
-    });
+    };
+    let expr = Native::call_with(volatility, name, "registry", result.clone(), expressions, Arc::new(body));
     Ok(Typed::new(expr, result, ""))
 }

@@ -7,17 +7,23 @@ pub mod arithmetic;
 pub mod array;
 pub mod cast;
 pub mod conditional;
+pub mod constant;
 pub mod datetime;
+pub mod datum;
 pub mod gap;
+pub mod json;
 mod known;
 pub mod lambda;
 pub mod library;
+mod like;
 pub mod lists;
 pub mod map;
 pub mod math;
 pub mod native;
 pub mod nested;
 mod only;
+pub mod regex;
+mod regexp;
 mod string;
 mod update_fields;
 
@@ -79,6 +85,9 @@ const FAMILIES: &[&[Entry]] = &[
     array::shape::ENTRIES,
     map::ENTRIES,
     string::ENTRIES,
+    json::ENTRIES,
+    like::ENTRIES,
+    regexp::ENTRIES,
     math::ENTRIES,
     conditional::ENTRIES,
     datetime::ENTRIES,
@@ -120,6 +129,12 @@ pub fn expect_known(name: &str, context: &CallContext<'_>) -> Result<()> {
 /// that is not there yet.
 pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<Typed> {
     let shown = arguments.iter().map(|argument| argument.name.clone()).collect::<Vec<_>>().join(", ");
+    let extra = context.session.functions.iter().find(|extra| extra.signature().name == name);
+    // a function of the user's program takes the place of one of ours, as in Spark
+    if let Some(users) = extra.filter(|extra| extra.takes_anything()) {
+        let shown = format!("{}({shown})", users.shown());
+        return library::external(users, arguments, context).map(|typed| typed.named(shown));
+    }
     if let Some(entry) = FAMILIES.iter().flat_map(|family| family.iter()).find(|entry| entry.names.contains(&name)) {
         let (least, most) = entry.arguments;
         if arguments.len() < least || arguments.len() > most {
@@ -134,7 +149,7 @@ pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Re
         let shown = argument.name.clone();
         return Ok(cast_to(argument, &types::parse_type(name)?, false, context)?.named(shown));
     }
-    if let Some(extra) = context.session.functions.iter().find(|extra| extra.signature().name == name) {
+    if let Some(extra) = extra {
         return library::external(extra, arguments, context).map(|typed| typed.named(format!("{name}({shown})")));
     }
     Err(unknown(name, context))
@@ -167,11 +182,14 @@ fn unknown(name: &str, context: &CallContext<'_>) -> Error {
     let ours = FAMILIES.iter().flat_map(|family| family.iter()).flat_map(|entry| entry.names.iter().copied());
     let aggregates = crate::operator::aggregate::names();
     let ours = ours.chain(lambda::names());
-    let extra = context.session.functions.iter().map(|extra| extra.signature().name);
+    let extra = context.session.functions.iter().filter(|extra| !extra.takes_anything());
+    let extra = extra.map(|extra| &*extra.signature().name);
     let error = Error::invalid(format!("there is no function called `{name}`"))
         .class("UNRESOLVED_ROUTINE")
         .at_if_unplaced(context.text.place(context.at));
-    match nearest(name, ours.chain(aggregates).chain(extra)) {
+    let mut names: Vec<&str> = ours.chain(aggregates).collect();
+    names.extend(extra);
+    match nearest(name, names) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
         None => error,
     }
@@ -179,7 +197,7 @@ fn unknown(name: &str, context: &CallContext<'_>) -> Error {
 
 /// True for the functions that assign windows; the planner turns them into an operator.
 pub fn is_window(name: &str) -> bool {
-    matches!(name, "window" | "session_window")
+    matches!(name, "window" | "session_window" | "cumulate_window")
 }
 
 /// True for the functions that make rows; the planner turns them into an operator.
