@@ -123,7 +123,12 @@ fn out_of_bounds(index: i32, length: usize, class: &str) -> Error {
         .help("use try_element_at to get NULL instead")
 }
 
-fn elements(array: &ArrayRef, by: &ArrayRef, find: impl Fn(i32, usize) -> Result<Option<usize>>) -> Result<ArrayRef> {
+/// The elements at positions that `find` gives for an index and a length.
+pub fn elements(
+    array: &ArrayRef,
+    by: &ArrayRef,
+    find: impl Fn(i32, usize) -> Result<Option<usize>>,
+) -> Result<ArrayRef> {
     let (list, by) = (array.as_list::<i32>(), by.as_primitive::<Int32Type>());
     let positions = (0..list.len()).map(|row| {
         if list.is_null(row) || by.is_null(row) {

@@ -20,7 +20,15 @@ use tidemill_core::Result;
 /// # Errors
 /// A bug: analysis let something through that cannot be run.
 pub fn compile(expr: &Expr, input: &[Attribute]) -> Result<Arc<dyn PhysicalExpr>> {
-    let schema = DFSchema::try_from(inner_schema(input).as_ref().clone()).map_err(from_datafusion)?;
+    compile_over(expr, &inner_schema(input))
+}
+
+/// An expression ready to run over batches of a schema.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_over(expr: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    let schema = DFSchema::try_from(schema.as_ref().clone()).map_err(from_datafusion)?;
     create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
         .map_err(from_datafusion)
 }

@@ -1,5 +1,6 @@
 //! Instants, zones and intervals as Spark reads and prints them: arithmetic only, no clock.
 
+pub mod calendar;
 pub mod interval;
 pub mod pattern;
 pub mod text;

@@ -103,6 +103,29 @@ pub fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
+/// [`common`] for the elements of arrays and maps: text meets nothing but text.
+pub fn common_strict(left: &DataType, right: &DataType) -> Option<DataType> {
+    match (left, right) {
+        (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
+        (DataType::Utf8, other) | (other, DataType::Utf8) => (*other == DataType::Utf8).then_some(DataType::Utf8),
+        (DataType::List(left), DataType::List(right)) => {
+            Some(types::array_of(common_strict(left.data_type(), right.data_type())?))
+        }
+        (DataType::Struct(left), DataType::Struct(right)) if left.len() == right.len() => {
+            let fields = left.iter().zip(right).map(|(left, right)| {
+                let common = common_strict(left.data_type(), right.data_type())?;
+                Some(Arc::new(Field::new(left.name(), common, true)))
+            });
+            Some(DataType::Struct(fields.collect::<Option<Vec<_>>>()?.into()))
+        }
+        (DataType::Map(left, _), DataType::Map(right, _)) => {
+            let ((left_key, left_value), (right_key, right_value)) = (entry_types(left)?, entry_types(right)?);
+            Some(types::map_of(common_strict(&left_key, &right_key)?, common_strict(&left_value, &right_value)?))
+        }
+        _ => common(left, right),
+    }
+}
+
 /// The key and value types of a map's entries field.
 pub fn entry_types(entries: &Field) -> Option<(DataType, DataType)> {
     match entries.data_type() {

@@ -20,6 +20,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     entries: Vec<Entry>,
+    /// Parameters of the lambdas around, the innermost last.
+    variables: Vec<Attribute>,
     case_sensitive: bool,
 }
 
@@ -31,7 +33,7 @@ impl Scope {
             attribute: attribute.clone(),
             hidden: false,
         };
-        Scope { entries: attributes.iter().map(entry).collect(), case_sensitive }
+        Scope { entries: attributes.iter().map(entry).collect(), variables: vec![], case_sensitive }
     }
 
     /// The columns of two relations side by side.
@@ -49,6 +51,16 @@ impl Scope {
     /// The columns.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Parameters of the lambdas around, the innermost last.
+    pub fn variables(&self) -> &[Attribute] {
+        &self.variables
+    }
+
+    /// With the parameters of one more lambda.
+    pub fn push_variables(&mut self, parameters: &[Attribute]) {
+        self.variables.extend_from_slice(parameters);
     }
 
     /// The columns, to change them.
@@ -79,6 +91,12 @@ impl Scope {
     /// # Errors
     /// No such column, or several.
     pub fn find<'a>(&self, name: &'a [String], text: &Text, at: Spot) -> Result<(Attribute, &'a [String])> {
+        let variable = name
+            .first()
+            .and_then(|first| self.variables.iter().rev().find(|variable| self.same(&variable.name, first)).cloned());
+        if let Some(variable) = variable {
+            return Ok((variable, &name[1..]));
+        }
         for qualifier_parts in [1, 0] {
             if name.len() <= qualifier_parts {
                 continue;
