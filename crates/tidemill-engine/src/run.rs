@@ -88,6 +88,8 @@ impl Running {
             }
             let mut measured = Measured::start(&*self.clock);
             let ranges = self.new_ranges().await?;
+            let now = self.clock.now_micros();
+            self.flow.parts.iter_mut().for_each(|part| part.watermark.settle(now));
             let has_data = ranges.values().any(|ranges| !ranges.is_empty());
             if has_data || self.no_data_due() {
                 measured.planned(&*self.clock);
@@ -204,7 +206,7 @@ impl Running {
                 has_data: plan.has_data,
             };
             parts.push(tokio::task::block_in_place(|| part.run(&by_source, &context, &self.workers))?);
-            event_times.push(part.watermark.advance());
+            event_times.push(part.watermark.advance(plan.timestamp));
         }
         self.resumed.used_watermarks = plan.watermarks.iter().map(|watermark| watermark.current).collect();
         let letters = dead_letter::rows(&self.name, plan.epoch, plan.timestamp, reads)?;
@@ -341,16 +343,24 @@ impl Running {
         });
     }
 
+    /// Time until a table that brings nothing no longer holds a watermark back.
+    fn time_to_idle(&self) -> Option<Duration> {
+        let now = self.clock.now_micros();
+        let next = self.flow.parts.iter().filter_map(|part| part.watermark.next_idle(now)).min()?;
+        Some(Duration::from_micros(u64::try_from(next - now).unwrap_or(0)))
+    }
+
     async fn wait(&mut self) {
+        let longest = self.time_to_idle().unwrap_or(Duration::from_secs(3600));
         let waits = self.sources.iter_mut().map(|source| Box::pin(source.wait()));
         let waits: Vec<_> = waits.collect();
         if waits.is_empty() {
-            self.signals.sleep(Duration::from_secs(3600)).await;
+            self.signals.sleep(longest).await;
             return;
         }
         tokio::select! {
             _ = futures::future::select_all(waits) => {}
-            () = self.signals.sleep(Duration::from_secs(3600)) => {}
+            () = self.signals.sleep(longest) => {}
         }
     }
 }

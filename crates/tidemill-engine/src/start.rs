@@ -293,7 +293,12 @@ pub async fn build(query: &Query) -> Result<Dataflow> {
         Ok(RecordBatch::try_new_with_options(inner_schema(attributes), columns, &options)?)
     };
     let roots: Vec<_> = query.outputs.iter().map(|output| (output.plan.clone(), output.mode)).collect();
+    let idle_after = query.sources.iter().filter_map(|source| {
+        let micros = source.options.duration("idle_timeout")?.as_micros();
+        Some((source.name.clone(), i64::try_from(micros).unwrap_or(i64::MAX)))
+    });
     let options = LowerOptions {
+        idle_after: &idle_after.collect(),
         partitions: query.session.settings.parallelism(),
         use_max: query.session.settings.watermark_is_max(),
         tables: &rows_of,

@@ -9,6 +9,7 @@ from tidemill.functions._arguments import number, optional
 __all__ = [
     "add_months",
     "convert_timezone",
+    "cumulate_window",
     "curdate",
     "current_date",
     "current_timestamp",
@@ -456,6 +457,26 @@ def weekday(col: ColumnOrName) -> Column:
 def weekofyear(col: ColumnOrName) -> Column:
     """The week of the year after ISO 8601."""
     return call("weekofyear", to_column(col))
+
+
+def cumulate_window(
+    timeColumn: ColumnOrName, windowDuration: str, stepDuration: str, startTime: str | None = None
+) -> Column:
+    """Windows that grow: the struct column ``window``. Spark has none; SQL's ``CUMULATE`` gives the same.
+
+    Within each stretch of ``windowDuration`` a window starts at its beginning and ends after every
+    ``stepDuration``: totals of the day so far, every hour.
+
+    Args:
+        timeColumn: the event time; a timestamp.
+        windowDuration: length of the longest window, such as ``"1 day"``; a whole number of steps.
+        stepDuration: how much longer each window is than the one before.
+        startTime: how long after 1970-01-01 00:00 UTC a window starts.
+    """
+    sizes = [expect_duration("windowDuration", windowDuration), expect_duration("stepDuration", stepDuration)]
+    if startTime is not None:
+        sizes.append(expect_duration("startTime", startTime))
+    return call("cumulate_window", to_column(timeColumn), *[lit(size) for size in sizes])
 
 
 def window(

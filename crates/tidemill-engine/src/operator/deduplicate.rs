@@ -5,6 +5,7 @@
 //! like any other.
 
 use super::aggregate::accumulator::Scope;
+use super::late::LateRows;
 use super::{EpochContext, Keyed, KeyedOutput, KeyedRows};
 use crate::state::keys::KeyTable;
 use crate::state::table::{StateShape, StateSize, StateTable};
@@ -13,6 +14,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use tidemill_core::Result;
 
@@ -26,9 +28,11 @@ pub struct DeduplicateLayout {
     pub time: Option<usize>,
     /// When a key goes.
     pub expiry: Expiry,
-    /// Column of the input where the output starts.
-    pub first_output: usize,
-    /// The output: the columns from there on.
+    /// Columns of the input that come out.
+    pub outputs: Range<usize>,
+    /// Where the columns of late rows that are kept are in the input.
+    pub late: Option<(usize, usize)>,
+    /// The output: those columns.
     pub schema: SchemaRef,
 }
 
@@ -85,11 +89,11 @@ impl Deduplicate {
     fn first_rows(&mut self, input: &KeyedRows, late: i64, out: &mut KeyedOutput) -> Result<()> {
         let times =
             self.layout.time.map(|time| input.rows.column(time).as_primitive::<TimestampMicrosecondType>().clone());
-        let mut first = Vec::new();
+        let (mut first, mut dropped) = (Vec::new(), LateRows::new(self.layout.late));
         for &row in input.select.iter() {
             let time = times.as_ref().and_then(|times| times.is_valid(row as usize).then(|| times.value(row as usize)));
             if time.is_some_and(|time| time <= late) {
-                out.late += 1;
+                dropped.note(row, (None, None), out);
                 continue;
             }
             let known = self.keys.len();
@@ -101,10 +105,11 @@ impl Deduplicate {
                 first.push(row);
             }
         }
+        dropped.hand_on(&input.rows, out)?;
         out.updated += first.len() as u64;
         if !first.is_empty() {
             let rows = take_record_batch(&input.rows, &UInt32Array::from(first))?;
-            let columns = rows.columns()[self.layout.first_output..].to_vec();
+            let columns = rows.columns()[self.layout.outputs.clone()].to_vec();
             out.rows.push(RecordBatch::try_new(self.layout.schema.clone(), columns)?);
         }
         Ok(())

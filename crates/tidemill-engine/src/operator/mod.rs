@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod expand;
 pub mod explode;
 pub mod join;
+pub mod late;
 pub mod limit;
 pub mod project;
 pub mod session;
@@ -107,6 +108,8 @@ pub struct KeyedOutput {
     pub rows: Vec<RecordBatch>,
     /// Rows dropped because they were late.
     pub late: u64,
+    /// Those rows, when a table takes them: see [`late`].
+    pub late_rows: Vec<RecordBatch>,
     /// State rows changed.
     pub updated: u64,
     /// State rows removed.

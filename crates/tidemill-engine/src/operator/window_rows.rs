@@ -33,18 +33,18 @@ impl Transform for WindowRows {
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch> {
         let times = evaluate(&self.time, &rows)?;
         let times = times.as_primitive::<TimestampMicrosecondType>();
-        let (mut from, mut starts) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
+        let (mut from, mut places) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
         for row in 0..rows.num_rows() {
             if times.is_valid(row) {
                 for window in self.kind.windows(self.kind.slice(times.value(row))) {
                     from.push(row as u32);
-                    starts.push(window);
+                    places.push(window);
                 }
             }
         }
         let repeated = take_record_batch(&rows, &UInt32Array::from(from))?;
         let mut columns = repeated.columns().to_vec();
-        columns.push(window_column(&starts, self.kind.length(), self.schema.field(columns.len()).data_type())?);
+        columns.push(window_column(&places, self.kind, self.schema.field(columns.len()).data_type())?);
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

@@ -36,6 +36,23 @@ pub const TABLE_OPTIONS: &[OptionSpec] = &[
         OptionKind::Choice(&["append", "update", "complete"]),
         "what the rows written to the table mean; default: the setting output_mode",
     ),
+    OptionSpec::new(
+        "idle_timeout",
+        OptionKind::Duration,
+        "how long the table may bring nothing and still hold the watermark back; default: for ever",
+    ),
+    OptionSpec::new(
+        "late",
+        OptionKind::Choice(&["drop", "table"]),
+        "what becomes of rows too late for the query that writes to the table: they are counted, and with table \
+         written to late_table",
+    )
+    .default("drop"),
+    OptionSpec::new(
+        "late_table",
+        OptionKind::Text,
+        "table that takes those rows, each with the window that was over and the watermark",
+    ),
 ];
 
 /// A pipeline as written, from SQL or from the DataFrame API.
@@ -114,11 +131,11 @@ impl PipelineSpec {
     }
 }
 
-struct Builder<'a> {
-    spec: &'a PipelineSpec,
+pub(super) struct Builder<'a> {
+    pub(super) spec: &'a PipelineSpec,
     registry: &'a Registry,
     session: Arc<Session>,
-    catalog: Catalog,
+    pub(super) catalog: Catalog,
     /// Tables that are read somewhere.
     read: BTreeSet<String>,
 }
@@ -158,7 +175,7 @@ impl<'a> Builder<'a> {
         names
     }
 
-    fn place<T>(&self, result: Result<T>, at: Spot) -> Result<T> {
+    pub(super) fn place<T>(&self, result: Result<T>, at: Spot) -> Result<T> {
         result.map_err(|error| error.at_if_unplaced(self.spec.text.place(at)))
     }
 
@@ -238,7 +255,7 @@ impl<'a> Builder<'a> {
         self.registry.format(&given.value).map(Some).map_err(|error| error.at_if_unplaced(given.place.clone()))
     }
 
-    fn definition(&self, name: &str) -> Option<&'a TableDefinition> {
+    pub(super) fn definition(&self, name: &str) -> Option<&'a TableDefinition> {
         self.spec.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
     }
 
@@ -250,12 +267,16 @@ impl<'a> Builder<'a> {
         let mut outputs: Vec<QueryOutput> = Vec::new();
         for insert in &self.spec.inserts {
             let output = self.output(&analyzer, insert)?;
-            if outputs.iter().any(|known| known.sink.name.eq_ignore_ascii_case(&output.sink.name)) {
+            let late = self.late_output(&analyzer, insert, &output)?;
+            outputs.push(output);
+            outputs.extend(late);
+        }
+        for (number, output) in outputs.iter().enumerate() {
+            if outputs[..number].iter().any(|known| known.sink.name.eq_ignore_ascii_case(&output.sink.name)) {
                 return Err(Error::invalid(format!("two queries write to the table '{}'", output.sink.name))
-                    .at_if_unplaced(self.spec.text.place(insert.at))
+                    .at_if_unplaced(self.definition(&output.sink.name).and_then(|table| self.spec.text.place(table.at)))
                     .help("join the two with UNION ALL, or give each a table of its own"));
             }
-            outputs.push(output);
         }
         let plans: Vec<Arc<Plan>> = outputs.iter().map(|output| output.plan.clone()).collect();
         for (output, plan) in outputs.iter_mut().zip(prune(&plans)?) {
@@ -315,7 +336,7 @@ impl<'a> Builder<'a> {
         Ok(QueryOutput { sink, plan, mode })
     }
 
-    fn sink(&self, definition: &TableDefinition) -> Result<SinkTable> {
+    pub(super) fn sink(&self, definition: &TableDefinition) -> Result<SinkTable> {
         let connector = self.connector(definition, |name| self.registry.sink(name))?;
         let format = self.format(definition)?;
         let groups = option_groups(connector.describe().options, format.as_ref());
@@ -437,7 +458,7 @@ fn check_delivery(query: &Query) -> Result<()> {
     }
 }
 
-fn unique_names(plan: &Plan) -> Result<()> {
+pub(super) fn unique_names(plan: &Plan) -> Result<()> {
     let mut seen = BTreeSet::new();
     match plan.attributes.iter().find(|attribute| !seen.insert(attribute.name.to_lowercase())) {
         None => Ok(()),

@@ -6,8 +6,8 @@
 
 use super::accumulator::{Accumulator, AggregateFunction, Scope, Selected};
 use super::panes::{FOREVER, Panes};
-use crate::operator::window::WindowKind;
 use crate::operator::late::LateRows;
+use crate::operator::window::WindowKind;
 use crate::operator::{EpochContext, Keyed, KeyedOutput, KeyedRows};
 use crate::state::keys::KeyTable;
 use crate::state::table::{StateShape, StateSize, StateTable};
@@ -240,10 +240,7 @@ impl Aggregator {
         let mut columns = self.keys.columns(&keys)?;
         if let PaneBy::Window { kind, position, .. } = &self.layout.pane {
             let places: Vec<i64> = slots.iter().map(|&slot| window(slot)).collect();
-            columns.insert(
-                *position,
-                window_column(&places, *kind, self.layout.schema.field(*position).data_type())?,
-            );
+            columns.insert(*position, window_column(&places, *kind, self.layout.schema.field(*position).data_type())?);
         }
         for accumulator in &self.accumulators {
             columns.push(accumulator.evaluate(slots)?);
@@ -463,11 +460,7 @@ pub fn window_column(places: &[i64], kind: WindowKind, data_type: &DataType) -> 
         Arc::new(TimestampMicrosecondArray::from_iter_values(bounds).with_timezone_opt(zone.clone()))
     };
     let (starts, ends) = (instants(&|place| kind.start(place)), instants(&|place| place + kind.reach()));
-    Ok(Arc::new(StructArray::try_new(
-        fields.clone(),
-        vec![starts, ends],
-        None::<arrow::buffer::NullBuffer>,
-    )?))
+    Ok(Arc::new(StructArray::try_new(fields.clone(), vec![starts, ends], None::<arrow::buffer::NullBuffer>)?))
 }
 
 /// True where a filter column passes a row.

@@ -13,6 +13,7 @@ mod tests;
 
 use super::aggregate::accumulator::{Accumulator, Scope, Selected};
 use super::aggregate::keyed::CallColumns;
+use super::late::LateRows;
 use super::{EpochContext, Keyed, KeyedOutput, KeyedRows};
 use crate::state::keys::KeyTable;
 use crate::state::table::{StateShape, StateTable};
@@ -44,6 +45,8 @@ pub struct SessionLayout {
     pub mode: OutputMode,
     /// True on a stream, where sessions need a key beside them as in Spark.
     pub streaming: bool,
+    /// Where the columns of late rows that are kept are in the input.
+    pub late: Option<(usize, usize)>,
     /// The output: keys, then results.
     pub schema: SchemaRef,
 }
@@ -103,22 +106,24 @@ impl SessionAggregator {
     }
 
     /// Rows that are not late, by key and time; rows of one time in order of arrival.
-    fn arrived(&mut self, inputs: &[KeyedRows], late: i64, out: &mut KeyedOutput) -> Vec<Arrived> {
+    fn arrived(&mut self, inputs: &[KeyedRows], late: i64, out: &mut KeyedOutput) -> Result<Vec<Arrived>> {
         let mut arrived = Vec::with_capacity(inputs.iter().map(|input| input.select.len()).sum());
         for (number, input) in inputs.iter().enumerate() {
             let [start, end] = self.layout.bounds.map(|column| instants(input.rows.column(column)));
+            let mut dropped = LateRows::new(self.layout.late);
             for &row in input.select.iter() {
                 let end = end.value(row as usize);
                 if self.layout.evicts && end <= late {
-                    out.late += 1;
+                    dropped.note(row, (Some(start.value(row as usize)), Some(end)), out);
                     continue;
                 }
                 let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
                 arrived.push(Arrived { key, start: start.value(row as usize), end, input: number, row: row as usize });
             }
+            dropped.hand_on(&input.rows, out)?;
         }
         arrived.sort_by_key(|row| (row.key, row.start, row.end));
-        arrived
+        Ok(arrived)
     }
 
     fn add(&mut self, inputs: &[KeyedRows], arrived: &[Arrived]) -> Result<()> {
@@ -281,9 +286,10 @@ impl Keyed for SessionAggregator {
         let mut out = KeyedOutput::default();
         if self.layout.streaming && self.layout.keys.is_empty() {
             return Err(Error::new(Kind::Invalid, "sessions of a stream need a key beside session_window")
+                .class("STREAM_FAILED")
                 .help("group by session_window(..) and a column, such as the user's id"));
         }
-        let arrived = self.arrived(&inputs, context.late, &mut out);
+        let arrived = self.arrived(&inputs, context.late, &mut out)?;
         self.add(&inputs, &arrived)?;
         out.updated = self.sessions.changed() as u64;
         let shown = match self.layout.mode {

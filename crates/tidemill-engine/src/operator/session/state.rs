@@ -73,11 +73,14 @@ impl SessionAggregator {
         Ok(RecordBatch::try_new(schema, columns)?)
     }
 
-    fn remove(&mut self, key: u32, start: i64) {
-        if let Some(session) = self.sessions.absorb((key, start)) {
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.clear(&[session.slot]));
-            self.sessions.give_back(&[session.slot]);
-            self.keys.release(key);
+    fn remove(&mut self, name: Name) {
+        match self.sessions.absorb(name) {
+            Some(session) => {
+                self.accumulators.iter_mut().for_each(|accumulator| accumulator.clear(&[session.slot]));
+                self.sessions.give_back(&[session.slot]);
+                self.keys.release(name.0);
+            }
+            None => self.keys.drop_unreferenced(name.0),
         }
     }
 }
@@ -123,8 +126,7 @@ impl StateTable for SessionAggregator {
             };
             let name = (key, starts.value(row));
             if ends.is_null(row) {
-                self.remove(name.0, name.1);
-                self.keys.drop_unreferenced(key);
+                self.remove(name);
                 continue;
             }
             let slot = match self.sessions.get(name) {

@@ -67,7 +67,9 @@ fn layout(mode: OutputMode) -> Arc<SessionLayout> {
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {
-    let numbers = |of: &dyn Fn(&Row) -> i64| -> ArrayRef { Arc::new(rows.iter().map(|row| Some(of(row))).collect::<Int64Array>()) };
+    let numbers = |of: &dyn Fn(&Row) -> i64| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| Some(of(row))).collect::<Int64Array>())
+    };
     let instants = |of: &dyn Fn(&Row) -> i64| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(of)).with_timezone("UTC"))
     };
@@ -90,7 +92,15 @@ fn found(rows: &RecordBatch) -> Vec<Found> {
     (0..rows.num_rows())
         .map(|row| {
             let list = lists.value(row).as_primitive::<Int64Type>().values().to_vec();
-            (keys.value(row), starts.value(row), ends.value(row), counts.value(row), sums.value(row), sets.value_length(row).into(), list)
+            (
+                keys.value(row),
+                starts.value(row),
+                ends.value(row),
+                counts.value(row),
+                sums.value(row),
+                sets.value_length(row).into(),
+                list,
+            )
         })
         .collect()
 }
@@ -223,11 +233,8 @@ fn what_closes_comes_out_once_and_is_never_seen_again() {
         }
         *marks.last_mut().unwrap() = 1_000;
         // rows that are late by their own stretch of time are dropped; the others are all in some session
-        let kept: usize = epochs
-            .iter()
-            .zip(&marks)
-            .map(|(rows, late)| rows.iter().filter(|row| row.1 + row.2 > *late).count())
-            .sum();
+        let kept: usize =
+            epochs.iter().zip(&marks).map(|(rows, late)| rows.iter().filter(|row| row.1 + row.2 > *late).count()).sum();
         let shown = run(&epochs, &layout, &mut random, &marks);
         assert_eq!(shown.iter().flatten().map(|session| session.3).sum::<i64>(), kept as i64, "seed {seed}");
         for (number, sessions) in shown.iter().enumerate() {

@@ -1,14 +1,18 @@
 //! Kinds of time window: arithmetic only. A kind says which *slice* an instant is in and which
 //! windows a slice is part of; state and aggregates know nothing more. A row goes to one slice, so
-//! its cost does not grow with the overlap of the windows.
+//! its cost does not grow with the overlap of the windows. A window is named by its *place*: the distance
+//! from there to its end is the same for every window of a kind. That is its start, but for windows that
+//! grow, where it is the start of the last slice.
 //!
 //! Windows are aligned to 1970-01-01T00:00:00Z whatever the session's zone, floor toward the past,
 //! start inclusive, end exclusive. All values are microseconds.
 
+pub mod cumulate;
 pub mod sliding;
 pub mod tumbling;
 
 use crate::time::interval::in_words;
+use cumulate::Cumulating;
 use sliding::Sliding;
 use std::fmt;
 use tumbling::Tumbling;
@@ -20,6 +24,8 @@ pub enum WindowKind {
     Tumbling(Tumbling),
     /// Windows that overlap.
     Sliding(Sliding),
+    /// Windows that grow.
+    Cumulating(Cumulating),
 }
 
 impl fmt::Display for WindowKind {
@@ -27,9 +33,15 @@ impl fmt::Display for WindowKind {
         let (slide, offset) = match self {
             WindowKind::Tumbling(kind) => (kind.length, kind.offset),
             WindowKind::Sliding(kind) => (kind.slide, kind.offset),
+            WindowKind::Cumulating(kind) => (kind.length, kind.offset),
         };
-        write!(out, "windows of {}", in_words(self.length()))?;
-        if slide != self.length() {
+        match self {
+            WindowKind::Cumulating(kind) => {
+                write!(out, "windows up to {} in steps of {}", in_words(kind.length), in_words(kind.step))?;
+            }
+            _ => write!(out, "windows of {}", in_words(self.reach()))?,
+        }
+        if !matches!(self, WindowKind::Cumulating(_)) && slide != self.reach() {
             write!(out, " every {}", in_words(slide))?;
         }
         if offset != 0 {
@@ -49,11 +61,25 @@ impl WindowKind {
         }
     }
 
-    /// Length of a window.
-    pub fn length(&self) -> i64 {
+    /// Windows that grow by `step` up to `length`.
+    pub fn growing(length: i64, step: i64, offset: i64) -> WindowKind {
+        WindowKind::Cumulating(Cumulating { length, step, offset })
+    }
+
+    /// Distance from the place of a window to its end.
+    pub fn reach(&self) -> i64 {
         match self {
             WindowKind::Tumbling(kind) => kind.length,
             WindowKind::Sliding(kind) => kind.length,
+            WindowKind::Cumulating(kind) => kind.step,
+        }
+    }
+
+    /// Start of the window of a place.
+    pub fn start(&self, place: i64) -> i64 {
+        match self {
+            WindowKind::Tumbling(_) | WindowKind::Sliding(_) => place,
+            WindowKind::Cumulating(kind) => kind.start(place),
         }
     }
 
@@ -62,6 +88,7 @@ impl WindowKind {
         match self {
             WindowKind::Tumbling(kind) => kind.slice(instant),
             WindowKind::Sliding(kind) => kind.slice(instant),
+            WindowKind::Cumulating(kind) => kind.slice(instant),
         }
     }
 
@@ -70,15 +97,17 @@ impl WindowKind {
         match self {
             WindowKind::Tumbling(kind) => kind.length,
             WindowKind::Sliding(kind) => kind.slice_width(),
+            WindowKind::Cumulating(kind) => kind.step,
         }
     }
 
-    /// Starts of the windows a slice is part of, earliest first: `first`, `first + step`, .. `last`.
+    /// Places of the windows a slice is part of, earliest first: `first`, `first + step`, .. `last`.
     /// None when the slide leaves gaps and the slice lies in one.
     pub fn windows(&self, slice: i64) -> impl Iterator<Item = i64> + use<> {
         let (first, last, step) = match self {
             WindowKind::Tumbling(kind) => (slice, slice, kind.length),
             WindowKind::Sliding(kind) => kind.windows(slice),
+            WindowKind::Cumulating(kind) => kind.windows(slice),
         };
         (0..=last.wrapping_sub(first).div_euclid(step)).map(move |index| first + index * step)
     }
@@ -88,6 +117,7 @@ impl WindowKind {
         match self {
             WindowKind::Tumbling(kind) => slice + kind.length,
             WindowKind::Sliding(kind) => kind.windows(slice).1 + kind.length,
+            WindowKind::Cumulating(kind) => kind.start(slice) + kind.length,
         }
     }
 }
@@ -112,6 +142,21 @@ mod tests {
                 assert_eq!(kind.windows(slice).collect::<Vec<_>>(), by_definition, "{kind:?} at {instant}");
                 assert_eq!(kind.last_end(slice), by_definition[by_definition.len() - 1] + length);
             }
+        }
+    }
+
+    #[test]
+    fn growing_windows_share_a_start_and_end_a_step_apart() {
+        let kind = WindowKind::growing(30, 10, 5);
+        for instant in -100..100 {
+            let slice = kind.slice(instant);
+            let start = (-200i64..200).rfind(|at| (at - 5).rem_euclid(30) == 0 && *at <= instant).unwrap();
+            let by_definition: Vec<(i64, i64)> =
+                (1..=3).map(|steps| (start, start + steps * 10)).filter(|(_, end)| instant < *end).collect();
+            let windows: Vec<(i64, i64)> =
+                kind.windows(slice).map(|place| (kind.start(place), place + kind.reach())).collect();
+            assert_eq!(windows, by_definition, "at {instant}");
+            assert_eq!(kind.last_end(slice), start + 30);
         }
     }
 }

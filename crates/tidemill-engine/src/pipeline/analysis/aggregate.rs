@@ -11,6 +11,7 @@ use crate::operator::aggregate::contains_aggregate;
 use crate::pipeline::expression::Expression;
 use crate::pipeline::plan::{Attribute, Node, Plan, WindowPart, attribute_id, references};
 use crate::pipeline::relation::Grouping;
+use crate::pipeline::session::is_session;
 use crate::pipeline::text::Spot;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -272,8 +273,12 @@ impl Analyzer<'_> {
         let sets = grouping.sets(keys.len());
         let input = self.computed_keys(input, &keys)?;
         let Some(sets) = sets else { return Ok((input, keys, None)) };
-        if keys.iter().any(|key| types::is_window(&key.attribute.data_type)) {
-            return Err(refuse::not_yet("a window in ROLLUP, CUBE or GROUPING SETS", self.text, Spot::default()));
+        if keys.iter().any(|key| is_session(&input.plan, key.attribute.id)) {
+            return Err(refuse::unsupported(
+                "a session window in ROLLUP, CUBE or GROUPING SETS",
+                self.text,
+                Spot::default(),
+            ));
         }
         let grouping_id = self.attribute("grouping_id()", DataType::Int64);
         let passed: Vec<Attribute> = input
@@ -303,10 +308,7 @@ impl Analyzer<'_> {
         let mut attributes = passed;
         let expanded: Vec<Key> = keys
             .into_iter()
-            .map(|key| Key {
-                expr: key.expr,
-                attribute: Attribute { id: self.numbers.next(), watermark: None, ..key.attribute },
-            })
+            .map(|key| Key { expr: key.expr, attribute: Attribute { id: self.numbers.next(), ..key.attribute } })
             .collect();
         attributes.extend(expanded.iter().map(|key| key.attribute.clone()));
         attributes.push(grouping_id.clone());

@@ -2,6 +2,7 @@
 
 use super::expression::{Resolver, strip_places};
 use super::scope::Entry;
+use super::session::SESSION_WINDOW;
 use super::typed::Typed;
 use super::{Analyzer, Bound, refuse};
 use crate::operator::window::WindowKind;
@@ -11,6 +12,7 @@ use crate::pipeline::relation::WindowFunction;
 use crate::pipeline::text::Spot;
 use crate::time::interval::Interval;
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use tidemill_core::{Error, Result, types};
 
@@ -46,7 +48,7 @@ impl Analyzer<'_> {
         expressions.iter().for_each(|expression| collect(expression, &mut calls));
         match calls.as_slice() {
             [] => Ok((input, vec![])),
-            [(call, at)] if call.name == "window" => {
+            [(call, at)] if call.name != SESSION_WINDOW => {
                 let (input, inner) = self.inner_window(input, call)?;
                 let built = self.window_of(&input, &inner, call, *at);
                 let (time, kind) = built.map_err(|error| as_spark_names_it(error, expressions))?;
@@ -85,12 +87,15 @@ impl Analyzer<'_> {
         Ok((bound, windows))
     }
 
-    /// The time and the kind of `window(time, length [, slide [, offset]])`.
+    /// The time and the kind of `window(time, length [, slide [, offset]])` and of
+    /// `cumulate_window(time, length, step [, offset])`.
     fn window_of(&self, input: &Bound, windows: &Windows, call: &Call, at: Spot) -> Result<(WindowTime, WindowKind)> {
+        let grows = call.name == "cumulate_window";
         let (time, sizes) = match call.arguments.as_slice() {
-            [time, sizes @ ..] if (1..=3).contains(&sizes.len()) => (time, sizes),
+            [time, sizes @ ..] if (1 + usize::from(grows)..=3).contains(&sizes.len()) => (time, sizes),
             other => {
-                return Err(Error::invalid(format!("window takes 2 to 4 arguments, not {}", other.len()))
+                let least = 2 + usize::from(grows);
+                return Err(Error::invalid(format!("{} takes {least} to 4 arguments, not {}", call.name, other.len()))
                     .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
                     .at_if_unplaced(self.text.place(at)));
             }
@@ -109,7 +114,11 @@ impl Analyzer<'_> {
             micros.push(self.size(&text, size.spot())?);
         }
         let slide = micros.get(1).copied().unwrap_or(micros[0]);
-        let kind = self.window_kind(micros[0], slide, micros.get(2).copied().unwrap_or(0), at)?;
+        let offset = micros.get(2).copied().unwrap_or(0);
+        let kind = match grows {
+            true => self.growing_kind(micros[0], slide, offset, at)?,
+            false => self.window_kind(micros[0], slide, offset, at)?,
+        };
         Ok((self.window_time(typed, input, at)?, kind))
     }
 
@@ -156,6 +165,26 @@ impl Analyzer<'_> {
         Ok(WindowKind::new(length, slide, offset))
     }
 
+    fn growing_kind(&self, length: i64, step: i64, offset: i64, at: Spot) -> Result<WindowKind> {
+        let wrong = |class: &str, message: &str| {
+            Err(refuse::type_mismatch(class, message, self.text, at)
+                .help("sizes: 0 < step <= size, the size a whole number of steps, the offset shorter than the size"))
+        };
+        if length <= 0 || step <= 0 {
+            return wrong("VALUE_OUT_OF_RANGE", "the size and the step of a growing window are more than 0");
+        }
+        if length % step != 0 {
+            return wrong(
+                "PARAMETER_CONSTRAINT_VIOLATION",
+                "the size of a growing window is not a whole number of steps",
+            );
+        }
+        if offset.abs() >= length {
+            return wrong("PARAMETER_CONSTRAINT_VIOLATION", "the start offset is not shorter than the window");
+        }
+        Ok(WindowKind::growing(length, step, offset))
+    }
+
     /// The instant a row is windowed by: a timestamp, or the time of a window.
     pub(super) fn window_time(&self, typed: Typed, input: &Bound, at: Spot) -> Result<WindowTime> {
         let watermark = match &typed.expr {
@@ -191,7 +220,7 @@ impl Analyzer<'_> {
         }
     }
 
-    /// `TUMBLE(table, column, size [, offset])`, `HOP(table, column, slide, size [, offset])`.
+    /// `TUMBLE(table, column, size [, offset])` and its kin.
     pub(super) fn window_table(
         &self,
         input: Bound,
@@ -200,29 +229,22 @@ impl Analyzer<'_> {
         sizes: &[String],
         at: Spot,
     ) -> Result<Bound> {
-        let sizes = sizes.iter().map(|size| self.size(size, at)).collect::<Result<Vec<_>>>()?;
-        let (length, slide, offset) = match (function, sizes.as_slice()) {
-            (WindowFunction::Tumble, [length]) => (*length, *length, 0),
-            (WindowFunction::Tumble, [length, offset]) => (*length, *length, *offset),
-            (WindowFunction::Hop, [slide, length]) => (*length, *slide, 0),
-            (WindowFunction::Hop, [slide, length, offset]) => (*length, *slide, *offset),
-            (function, other) => {
-                let form = match function {
-                    WindowFunction::Tumble => "TUMBLE(table, column, size [, offset])",
-                    WindowFunction::Hop => "HOP(table, column, slide, size [, offset])",
-                };
-                return Err(Error::invalid(format!("{} sizes are given; the form is {form}", other.len()))
-                    .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
-                    .at_if_unplaced(self.text.place(at)));
-            }
-        };
-        let kind = self.window_kind(length, slide, offset, at)?;
         let name = Expression::Column { name: column.split('.').map(str::to_owned).collect(), at };
         let typed = self.resolver(&input.scope).resolve(&name)?;
         let time = self.window_time(typed, &input, at)?;
-        let window = Attribute { watermark: time.watermark, ..self.attribute("window", time.window_type) };
         let visible: Vec<Entry> = input.scope.entries().iter().filter(|entry| !entry.hidden).cloned().collect();
-        let bound = self.windowed(input, time.expr, kind, window.clone());
+        let (bound, window) = match (function, sizes) {
+            (WindowFunction::Session, [gap]) => {
+                let gap = Typed::literal(ScalarValue::Utf8(Some(gap.clone())), gap.clone());
+                self.with_session(input, time, gap, "window", at)?
+            }
+            _ => {
+                let kind = self.table_kind(function, sizes, at)?;
+                let window =
+                    Attribute { watermark: time.watermark, ..self.attribute("window", time.window_type.clone()) };
+                (self.windowed(input, time.expr, kind, window.clone()), window)
+            }
+        };
         let context = crate::function::CallContext { name: "window", session: self.session, text: self.text, at };
         let of = Typed::new(window.reference(), window.data_type.clone(), "window");
         let part = |name: &str| crate::function::nested::field(of.clone(), name, &bound.scope, &context);
@@ -242,6 +264,29 @@ impl Analyzer<'_> {
             last.hidden = true;
         }
         Ok(projected)
+    }
+
+    fn table_kind(&self, function: WindowFunction, sizes: &[String], at: Spot) -> Result<WindowKind> {
+        let sizes = sizes.iter().map(|size| self.size(size, at)).collect::<Result<Vec<_>>>()?;
+        match (function, sizes.as_slice()) {
+            (WindowFunction::Tumble, [length]) => self.window_kind(*length, *length, 0, at),
+            (WindowFunction::Tumble, [length, offset]) => self.window_kind(*length, *length, *offset, at),
+            (WindowFunction::Hop, [slide, length]) => self.window_kind(*length, *slide, 0, at),
+            (WindowFunction::Hop, [slide, length, offset]) => self.window_kind(*length, *slide, *offset, at),
+            (WindowFunction::Cumulate, [step, length]) => self.growing_kind(*length, *step, 0, at),
+            (WindowFunction::Cumulate, [step, length, offset]) => self.growing_kind(*length, *step, *offset, at),
+            (function, other) => {
+                let form = match function {
+                    WindowFunction::Tumble => "TUMBLE(table, column, size [, offset])",
+                    WindowFunction::Hop => "HOP(table, column, slide, size [, offset])",
+                    WindowFunction::Cumulate => "CUMULATE(table, column, step, size [, offset])",
+                    WindowFunction::Session => "SESSION(table, column, gap)",
+                };
+                Err(Error::invalid(format!("{} sizes are given; the form is {form}", other.len()))
+                    .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
+                    .at_if_unplaced(self.text.place(at)))
+            }
+        }
     }
 
     /// Notes that the new columns are the start and end of the window column beside them.

@@ -338,12 +338,15 @@ impl<'a> Converter<'a> {
             }
             "tumble" => Ok(Relation::WindowTable { input, function: WindowFunction::Tumble, column, sizes, at }),
             "hop" => Ok(Relation::WindowTable { input, function: WindowFunction::Hop, column, sizes, at }),
-            _ => Err(self
-                .refuse(&format!("there is no table function called {name}"), at)
-                .help("table functions: TUMBLE(table, column, size), HOP(table, column, slide, size)")),
+            "cumulate" => Ok(Relation::WindowTable { input, function: WindowFunction::Cumulate, column, sizes, at }),
+            "session" => Ok(Relation::WindowTable { input, function: WindowFunction::Session, column, sizes, at }),
+            _ => Err(self.refuse(&format!("there is no table function called {name}"), at).help(TABLE_FUNCTIONS)),
         }
     }
 }
+
+const TABLE_FUNCTIONS: &str = "table functions: TUMBLE(table, column, size), HOP(table, column, slide, size), \
+    CUMULATE(table, column, step, size), SESSION(table, column, gap)";
 
 fn join(
     left: Relation,
