@@ -1,13 +1,13 @@
 //! Functions of text.
 
 use super::native::Native;
-use super::{CallContext, Entry, MANY, as_int, as_text, constant_text, implicit_cast, library};
+use super::{CallContext, Entry, MANY, as_int, as_text, implicit_cast, library};
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion_spark::function::{hash, string as spark};
 use std::sync::Arc;
-use tidemill_core::{Error, Result};
+use tidemill_core::Result;
 
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -61,9 +61,6 @@ pub const ENTRIES: &[Entry] = &[
         build: |context, arguments| map(context, arguments, |text| text.chars().rev().collect()),
     },
     Entry { names: &["repeat"], arguments: (2, 2), build: repeat },
-    Entry { names: &["like"], arguments: (2, 3), build: |context, arguments| like(context, arguments, false) },
-    Entry { names: &["ilike"], arguments: (2, 3), build: |context, arguments| like(context, arguments, true) },
-    Entry { names: &["rlike", "regexp_like", "regexp"], arguments: (2, 2), build: matches_regex },
     Entry {
         names: &["md5"],
         arguments: (1, 1),
@@ -233,71 +230,6 @@ fn repeat(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed>
         Ok(Arc::new(values.collect::<StringArray>()) as ArrayRef)
     });
     Ok(Typed::new(expr, DataType::Utf8, ""))
-}
-
-fn like(context: &CallContext<'_>, mut arguments: Vec<Typed>, ignore_case: bool) -> Result<Typed> {
-    let name = format!("{} {} {}", arguments[0].name, context.name.to_uppercase(), arguments[1].name);
-    let escape = match arguments.len() {
-        3 => constant_text(&arguments.remove(2), "the escape character", context)?.chars().next().unwrap_or('\\'),
-        _ => '\\',
-    };
-    let pattern = constant_text(&arguments.remove(1), "the pattern", context)?;
-    let text = as_text(arguments.remove(0), context)?;
-    let regex = like_regex(&pattern, escape, ignore_case, context)?;
-    let expr = Native::call(
-        "like",
-        format!("{pattern} {escape} {ignore_case}"),
-        DataType::Boolean,
-        vec![text.expr],
-        move |arguments, _| {
-            let values = arguments[0].as_string::<i32>().iter().map(|text| Some(regex.is_match(text?)));
-            Ok(Arc::new(values.collect::<BooleanArray>()) as ArrayRef)
-        },
-    );
-    Ok(Typed::new(expr, DataType::Boolean, name))
-}
-
-fn like_regex(pattern: &str, escape: char, ignore_case: bool, context: &CallContext<'_>) -> Result<regex::Regex> {
-    let mut source = String::from(if ignore_case { "(?is)^" } else { "(?s)^" });
-    let mut letters = pattern.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            letter if letter == escape => match letters.next() {
-                Some(next) if next == '%' || next == '_' || next == escape => {
-                    source += &regex::escape(&next.to_string())
-                }
-                _ => {
-                    return Err(Error::invalid(format!(
-                        "the escape character {escape} in the pattern '{pattern}' stands before no %, _ or itself"
-                    ))
-                    .class("INVALID_FORMAT.ESC_IN_THE_MIDDLE")
-                    .at_if_unplaced(context.text.place(context.at)));
-                }
-            },
-            '%' => source.push_str(".*"),
-            '_' => source.push('.'),
-            other => source += &regex::escape(&other.to_string()),
-        }
-    }
-    regex::Regex::new(&(source + "$")).map_err(|error| Error::bug("a LIKE pattern became no regex").caused_by(error))
-}
-
-/// Java's dialect as far as look-around and back-references go.
-fn matches_regex(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
-    let name = format!("RLIKE({}, {})", arguments[0].name, arguments[1].name);
-    let pattern = constant_text(&arguments.remove(1), "the pattern", context)?;
-    let text = as_text(arguments.remove(0), context)?;
-    let regex = fancy_regex::Regex::new(&pattern).map_err(|error| {
-        Error::invalid(format!("'{pattern}' is no regular expression"))
-            .class("INVALID_PARAMETER_VALUE.PATTERN")
-            .at_if_unplaced(context.text.place(context.at))
-            .caused_by(error)
-    })?;
-    let expr = Native::call("rlike", pattern, DataType::Boolean, vec![text.expr], move |arguments, _| {
-        let values = arguments[0].as_string::<i32>().iter().map(|text| Some(regex.is_match(text?).unwrap_or(false)));
-        Ok(Arc::new(values.collect::<BooleanArray>()) as ArrayRef)
-    });
-    Ok(Typed::new(expr, DataType::Boolean, name))
 }
 
 fn digest(

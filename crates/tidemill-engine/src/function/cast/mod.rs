@@ -5,6 +5,8 @@ mod numbers;
 pub mod printing;
 mod temporal;
 
+pub use numbers::decimal_of;
+
 use super::native::Native;
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StringArray, StructArray, new_null_array};

@@ -204,6 +204,12 @@ fn parse_decimal(text: &str) -> Option<(i128, i8)> {
     Some((value, scale as i8))
 }
 
+/// A number written as decimal text, rounded to a decimal type; `None` when it is none or does not fit.
+pub fn decimal_of(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (unscaled, at) = parse_decimal(text)?;
+    fit(Some(unscaled), at, precision, scale, Mode::Try).ok().flatten()
+}
+
 /// Text to numbers. White space around the number is allowed.
 pub fn from_text(text: &StringArray, to: &DataType, mode: Mode) -> Result<ArrayRef> {
     match to {

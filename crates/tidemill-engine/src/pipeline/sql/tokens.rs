@@ -8,6 +8,7 @@
 //! | `t WATERMARK ts DELAY OF INTERVAL 10 MINUTES` | `__watermark(t, ts, INTERVAL '10 minutes')` |
 //! | `TUMBLE(TABLE t, ..)` | `TUMBLE(t, ..)` |
 //! | `struct(a AS x, b)` | `struct(x => a, b)` |
+//! | `s LIKE ANY (..)`, `s ILIKE ALL (..)` | `s LIKE __any(..)`, `s ILIKE __all(..)` |
 //! | `exists(array, x -> ..)` | the same, `exists` no longer a keyword |
 
 use super::dialect::SPARK;
@@ -39,7 +40,7 @@ pub fn tokenize(sql: &str, text: &Text) -> Result<Vec<TokenWithSpan>> {
         .tokenize_with_location()
         .map_err(|error| syntax_error(&ParserError::TokenizerError(error.to_string()), text))?;
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    Ok(watermarks(struct_names(exists_calls(table_arguments(intervals(number_suffixes(tokens)))))))
+    Ok(watermarks(quantified_patterns(struct_names(exists_calls(table_arguments(intervals(number_suffixes(tokens))))))))
 }
 
 /// True for the unquoted word `wanted`.
@@ -167,6 +168,23 @@ fn exists_calls(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             && !["SELECT", "WITH", "VALUES", "FROM", "TABLE"].iter().any(|start| is_word(tokens.get(index + 2), start));
         if is_call {
             tokens[index] = word("exists", tokens[index].span);
+        }
+    }
+    tokens
+}
+
+/// `LIKE ANY ('a', 'b')`: the list becomes the arguments of a call.
+fn quantified_patterns(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    for index in 1..tokens.len() {
+        let after_like = is_word(tokens.get(index - 1), "LIKE") || is_word(tokens.get(index - 1), "ILIKE");
+        if !after_like || tokens.get(index + 1).is_none_or(|next| next.token != Token::LParen) {
+            continue;
+        }
+        let span = tokens[index].span;
+        if is_word(tokens.get(index), "ALL") {
+            tokens[index] = word("__all", span);
+        } else if is_word(tokens.get(index), "ANY") || is_word(tokens.get(index), "SOME") {
+            tokens[index] = word("__any", span);
         }
     }
     tokens
