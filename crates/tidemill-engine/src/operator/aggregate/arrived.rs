@@ -80,18 +80,20 @@ impl Kept {
 /// Rows by slot.
 pub struct Arrived {
     distinct: bool,
+    with_nulls: bool,
     converter: RowConverter,
     hasher: RandomState,
     slots: Vec<Kept>,
 }
 
 impl Arrived {
-    /// No rows yet, of these columns; of equal rows one is kept when `distinct`.
+    /// No rows yet, of these columns; of equal rows one is kept when `distinct`, those whose first column is
+    /// NULL only when `with_nulls`.
     ///
     /// # Errors
     /// A type that cannot be kept.
-    pub fn new(of: &[DataType], distinct: bool) -> Result<Self> {
-        Ok(Arrived { distinct, converter: converter(of)?, hasher: hasher(), slots: vec![] })
+    pub fn new(of: &[DataType], distinct: bool, with_nulls: bool) -> Result<Self> {
+        Ok(Arrived { distinct, with_nulls, converter: converter(of)?, hasher: hasher(), slots: vec![] })
     }
 
     /// Makes slots `0..count` exist.
@@ -107,13 +109,12 @@ impl Arrived {
         }
     }
 
-    /// Adds rows; those whose first column is NULL only if `with_nulls`.
-    pub fn add(&mut self, columns: &[ArrayRef], selected: Selected<'_>, with_nulls: bool) -> Result<()> {
+    /// Adds rows.
+    pub fn add(&mut self, columns: &[ArrayRef], selected: Selected<'_>) -> Result<()> {
         let rows = self.converter.convert_columns(columns)?;
-        let all = with_nulls || columns[0].logical_null_count() == 0;
         let nulls = columns[0].logical_nulls();
         for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
-            if all || nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row as usize)) {
+            if self.with_nulls || nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row as usize)) {
                 self.keep(slot as usize, rows.row(row as usize).as_ref(), selected.number(row));
             }
         }

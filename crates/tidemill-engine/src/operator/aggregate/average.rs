@@ -1,6 +1,8 @@
-//! `avg`: double of numbers, decimal(p+4, s+4) of decimals, rounded half up; NULL over no value.
+//! `avg`: double of numbers, decimal(p+4, s+4) of decimals, intervals of intervals, both rounded half up;
+//! NULL over no value.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
+use super::interval::{as_interval, is_interval, of_units, units};
 use super::sum::{Overflow, Summable, Sums};
 use super::{Entry, Modifiers, expect_arguments};
 use crate::function::arithmetic::rescale;
@@ -33,11 +35,17 @@ fn build(
         let sum = DataType::Decimal128((precision + 10).min(38), scale);
         let result = DataType::Decimal128((precision + 4).min(38), (scale + 4).min(38));
         return Ok((
-            Arc::new(Average { sum: sum.clone(), result, ansi: modifiers.ansi }),
+            Arc::new(Average { sum: sum.clone(), result, overflow: Overflow::of(modifiers.ansi) }),
             vec![argument.widened(&sum)],
         ));
     }
-    let function = Average { sum: DataType::Float64, result: DataType::Float64, ansi: modifiers.ansi };
+    if is_interval(&argument.data_type) {
+        // they never wrap around
+        let overflow = if context.name == "try_avg" { Overflow::Null } else { Overflow::Fails };
+        let function = Average { sum: DataType::Int64, result: argument.data_type.clone(), overflow };
+        return Ok((Arc::new(function), vec![units(argument).widened(&DataType::Int64)]));
+    }
+    let function = Average { sum: DataType::Float64, result: DataType::Float64, overflow: Overflow::of(modifiers.ansi) };
     Ok((Arc::new(function), vec![as_double(argument, context)?]))
 }
 
@@ -45,13 +53,13 @@ fn build(
 struct Average {
     sum: DataType,
     result: DataType,
-    ansi: bool,
+    overflow: Overflow,
 }
 
 impl AggregateFunction for Average {
     fn identity(&self) -> String {
         let (sum, result) = (types::name(&self.sum), types::name(&self.result));
-        format!("avg to {result} from sums in {sum}{}", Overflow::of(self.ansi).words())
+        format!("avg to {result} from sums in {sum}{}", self.overflow.words())
     }
 
     fn result_type(&self) -> DataType {
@@ -63,13 +71,19 @@ impl AggregateFunction for Average {
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        let (sum, result, overflow) = (self.sum.clone(), self.result.clone(), Overflow::of(self.ansi));
+        let (sum, result, overflow) = (self.sum.clone(), self.result.clone(), self.overflow);
         Ok(match sum {
             DataType::Float64 => Box::new(Averages {
                 sums: Sums::<Float64Type>::new(sum, overflow),
                 counts: vec![],
                 result,
                 divide: divide_doubles,
+            }),
+            DataType::Int64 => Box::new(Averages {
+                sums: Sums::<Int64Type>::new(sum, overflow),
+                counts: vec![],
+                result,
+                divide: divide_intervals,
             }),
             _ => Box::new(Averages {
                 sums: Sums::<Decimal128Type>::new(sum, overflow),
@@ -89,6 +103,12 @@ struct Averages<T: Summable> {
     counts: Vec<i64>,
     result: DataType,
     divide: Divide,
+}
+
+impl<T: Summable> Averages<T> {
+    fn overflown(&self, error: tidemill_core::Error) -> tidemill_core::Error {
+        if is_interval(&self.result) { as_interval(error) } else { error }
+    }
 }
 
 fn divide_doubles(sums: &ArrayRef, counts: &[i64], _: &DataType) -> Result<ArrayRef> {
@@ -112,6 +132,16 @@ fn divide_decimals(sums: &ArrayRef, counts: &[i64], result: &DataType) -> Result
     Ok(Arc::new(averages.collect::<arrow::array::Decimal128Array>().with_data_type(result.clone())))
 }
 
+fn divide_intervals(sums: &ArrayRef, counts: &[i64], result: &DataType) -> Result<ArrayRef> {
+    let averages = sums.as_primitive::<Int64Type>().iter().zip(counts).map(|(sum, &count)| {
+        let sum = sum?;
+        let (quotient, remainder) = (sum / count, sum % count);
+        let away = remainder.unsigned_abs() * 2 >= count.unsigned_abs();
+        Some(quotient + if away { sum.signum() } else { 0 })
+    });
+    of_units(&averages.collect::<Int64Array>(), result, false)
+}
+
 impl<T: Summable> Accumulator for Averages<T> {
     fn resize(&mut self, count: usize) {
         self.sums.resize(count);
@@ -119,7 +149,7 @@ impl<T: Summable> Accumulator for Averages<T> {
     }
 
     fn update(&mut self, arguments: &[ArrayRef], selected: Selected<'_>) -> Result<()> {
-        self.sums.update(arguments, selected)?;
+        self.sums.update(arguments, selected).map_err(|error| self.overflown(error))?;
         let values = &arguments[0];
         for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
             self.counts[slot as usize] += i64::from(values.is_valid(row as usize));
@@ -128,7 +158,7 @@ impl<T: Summable> Accumulator for Averages<T> {
     }
 
     fn merge(&mut self, from: &[u32], into: &[u32]) -> Result<()> {
-        self.sums.merge(from, into)?;
+        self.sums.merge(from, into).map_err(|error| self.overflown(error))?;
         for (&from, &into) in from.iter().zip(into) {
             self.counts[into as usize] += self.counts[from as usize];
         }

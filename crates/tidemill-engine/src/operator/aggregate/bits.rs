@@ -21,7 +21,7 @@ fn build(context: &CallContext<'_>, mut arguments: Vec<Typed>, operation: Operat
     let argument = arguments.remove(0);
     let of = match &argument.data_type {
         of if is_integer(of) => of.clone(),
-        DataType::Null => DataType::Int64,
+        DataType::Null => DataType::Int32,
         other => return Err(context.wrong_type("INTEGRAL", other)),
     };
     Ok((Arc::new(Bits { operation, of }), vec![argument.widened(&DataType::Int64)]))

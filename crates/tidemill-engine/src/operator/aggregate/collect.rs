@@ -1,10 +1,10 @@
 //! `collect_list`, `array_agg`, `collect_set`, `collect_union`: the values as an array in order of arrival,
-//! NULLs left out; `listagg` and `string_agg`: the values as one text.
+//! NULLs left out unless they are asked for; `listagg` and `string_agg`: the values as one text.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
 use super::arrived::{Arrived, Layout};
 use super::listing::{self, Listing};
-use super::{Built, Entry, expect_arguments};
+use super::{Built, Entry, Modifiers, expect_arguments};
 use crate::function::CallContext;
 use crate::pipeline::analysis::coerce::is_groupable;
 use crate::pipeline::analysis::operator::normalized;
@@ -16,19 +16,19 @@ use std::sync::Arc;
 use tidemill_core::{Result, types};
 
 pub const ENTRIES: &[Entry] = &[
-    Entry { names: &["collect_list", "array_agg"], build: |context, arguments, _| list(context, arguments) },
-    Entry { names: &["collect_set"], build: |context, arguments, _| set(context, arguments) },
+    Entry { names: &["collect_list", "array_agg"], build: list },
+    Entry { names: &["collect_set"], build: set },
     Entry { names: &["collect_union"], build: |context, arguments, _| union(context, arguments) },
     Entry { names: &["listagg", "string_agg"], build: listing::build },
 ];
 
-fn list(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Built> {
+fn list(context: &CallContext<'_>, arguments: Vec<Typed>, modifiers: Modifiers<'_>) -> Result<Built> {
     expect_arguments(context, &arguments, 1, 1)?;
-    let of = arguments[0].data_type.clone();
-    Ok((Arc::new(Collect { what: What::List, of: vec![of] }), arguments))
+    let (of, nulls) = (vec![arguments[0].data_type.clone()], modifiers.ignore_nulls == Some(false));
+    Ok((Arc::new(Collect { what: What::List, of, nulls }), arguments))
 }
 
-fn set(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Built> {
+fn set(context: &CallContext<'_>, mut arguments: Vec<Typed>, modifiers: Modifiers<'_>) -> Result<Built> {
     expect_arguments(context, &arguments, 1, 1)?;
     let argument = normalized(arguments.remove(0));
     if !is_groupable(&argument.data_type) {
@@ -39,7 +39,8 @@ fn set(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Built> {
             context.at,
         ));
     }
-    Ok((Arc::new(Collect { what: What::Set, of: vec![argument.data_type.clone()] }), vec![argument]))
+    let (of, nulls) = (vec![argument.data_type.clone()], modifiers.ignore_nulls == Some(false));
+    Ok((Arc::new(Collect { what: What::Set, of, nulls }), vec![argument]))
 }
 
 fn union(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Built> {
@@ -48,7 +49,7 @@ fn union(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Built> {
         DataType::List(element) if is_groupable(element.data_type()) => element.data_type().clone(),
         other => return Err(context.wrong_type("ARRAY", other)),
     };
-    Ok((Arc::new(Collect { what: What::Union, of: vec![of] }), arguments))
+    Ok((Arc::new(Collect { what: What::Union, of: vec![of], nulls: false }), arguments))
 }
 
 /// What becomes of the values.
@@ -71,12 +72,14 @@ pub struct Collect {
     pub what: What,
     /// Types of the columns that are kept.
     pub of: Vec<DataType>,
+    /// NULLs are kept too.
+    pub nulls: bool,
 }
 
 impl AggregateFunction for Collect {
     fn identity(&self) -> String {
         let of: Vec<String> = self.of.iter().map(types::name).collect();
-        let of = of.join(", ");
+        let of = format!("{}{}", of.join(", "), if self.nulls { " and nulls" } else { "" });
         match &self.what {
             What::List => format!("collect_list of {of}"),
             What::Set => format!("collect_set of {of}"),
@@ -98,7 +101,7 @@ impl AggregateFunction for Collect {
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         let distinct = matches!(self.what, What::Set | What::Union);
-        Ok(Box::new(Collections { what: self.what.clone(), kept: Arrived::new(&self.of, distinct)? }))
+        Ok(Box::new(Collections { what: self.what.clone(), kept: Arrived::new(&self.of, distinct, self.nulls)? }))
     }
 }
 
@@ -124,7 +127,7 @@ impl Collections {
         let values = arrow::compute::take(arrays.values(), &UInt32Array::from(elements), None)?;
         let rows: Vec<u32> = (0..slots.len() as u32).collect();
         let values = [crate::function::math::normalize(&values)];
-        self.kept.add(&values, Selected { rows: &rows, slots: &slots, arrival: 0, order: Some(&numbers) }, true)
+        self.kept.add(&values, Selected { rows: &rows, slots: &slots, arrival: 0, order: Some(&numbers) })
     }
 }
 
@@ -136,7 +139,7 @@ impl Accumulator for Collections {
     fn update(&mut self, arguments: &[ArrayRef], selected: Selected<'_>) -> Result<()> {
         match self.what {
             What::Union => self.add_elements(&arguments[0], selected),
-            _ => self.kept.add(arguments, selected, false),
+            _ => self.kept.add(arguments, selected),
         }
     }
 

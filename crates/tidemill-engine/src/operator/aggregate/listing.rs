@@ -49,7 +49,7 @@ pub fn build(context: &CallContext<'_>, mut arguments: Vec<Typed>, modifiers: Mo
     let listing = Listing { delimiter, order: modifiers.order.to_vec(), distinct: modifiers.distinct };
     let kept: Vec<Typed> = std::iter::once(value).chain(keys.into_iter().map(operator::normalized)).collect();
     let of = kept.iter().map(|column| column.data_type.clone()).collect();
-    Ok((Arc::new(Collect { what: What::Text(listing), of }), kept))
+    Ok((Arc::new(Collect { what: What::Text(listing), of, nulls: false }), kept))
 }
 
 fn delimiter_of(context: &CallContext<'_>, delimiter: Option<Typed>, of: &DataType) -> Result<Vec<u8>> {
@@ -115,7 +115,8 @@ impl Listing {
         let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
         let mut start = 0;
         for length in lengths {
-            order[start..start + length].sort_by(|left, right| rows.row(*left as usize).cmp(&rows.row(*right as usize)));
+            order[start..start + length]
+                .sort_by(|left, right| rows.row(*left as usize).cmp(&rows.row(*right as usize)));
             start += length;
         }
         let order = UInt32Array::from(order);

@@ -5,14 +5,19 @@ pub mod accumulator;
 mod arrived;
 mod average;
 mod best;
+mod bins;
 mod bits;
 mod cells;
 mod collect;
 mod contest;
 mod count;
 mod distinct;
+mod distinct_about;
 mod extreme;
 mod figures;
+mod histogram;
+mod hyperloglog;
+mod interval;
 pub mod keyed;
 mod listing;
 mod lists;
@@ -22,8 +27,11 @@ mod panes;
 mod percentages;
 mod percentile;
 mod pick;
+mod quantile;
 mod shown;
+mod sketches;
 mod sum;
+mod summary;
 mod tally;
 
 use crate::function::CallContext;
@@ -102,11 +110,18 @@ const FAMILIES: &[&[Entry]] = &[
     moments::ENTRIES,
     pairs::ENTRIES,
     percentile::ENTRIES,
+    quantile::ENTRIES,
+    histogram::ENTRIES,
+    distinct_about::ENTRIES,
 ];
 
 /// Functions that take `WITHIN GROUP`, and how many keys they must have there.
 const ORDERED: &[(&str, Option<usize>)] =
     &[("percentile_cont", Some(1)), ("percentile_disc", Some(1)), ("listagg", None), ("string_agg", None)];
+
+/// Functions that take `IGNORE NULLS` and `RESPECT NULLS`.
+const NULLABLE: &[&str] =
+    &["first", "first_value", "last", "last_value", "any_value", "collect_list", "array_agg", "collect_set"];
 
 /// The aggregate function called `name`, lower case.
 pub fn find(name: &str) -> Option<&'static Entry> {
@@ -147,6 +162,11 @@ pub fn build(call: &Call, name: &str, entry: &Entry, below: &mut Resolver<'_>) -
             .class("NESTED_AGGREGATE_FUNCTION")
             .at_if_unplaced(below.text.place(call.at))
             .help("aggregate in a sub-select first"));
+    }
+    if call.ignore_nulls.is_some() && !NULLABLE.contains(&name) {
+        return Err(Error::invalid(format!("{name} does not take IGNORE NULLS or RESPECT NULLS"))
+            .class("INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX")
+            .at_if_unplaced(below.text.place(call.at)));
     }
     let keys = sort_keys(call, name, below)?;
     let mut arguments = match star {
@@ -200,9 +220,8 @@ fn filter_of(filter: &Expression, below: &mut Resolver<'_>) -> Result<Typed> {
 }
 
 fn all_columns(below: &Resolver<'_>) -> Vec<Typed> {
-    let column = |attribute: &Attribute| {
-        Typed::new(attribute.reference(), attribute.data_type.clone(), attribute.name.clone())
-    };
+    let column =
+        |attribute: &Attribute| Typed::new(attribute.reference(), attribute.data_type.clone(), attribute.name.clone());
     below.scope.entries().iter().map(|entry| column(&entry.attribute)).collect()
 }
 
@@ -216,6 +235,11 @@ fn sort_keys(call: &Call, name: &str, below: &mut Resolver<'_>) -> Result<Vec<(T
         None if !call.within_group.is_empty() => {
             return Err(Error::invalid(format!("{name} does not take WITHIN GROUP"))
                 .class("INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX")
+                .at_if_unplaced(below.text.place(call.at)));
+        }
+        Some((_, Some(_))) if call.arguments.len() != 1 => {
+            return Err(Error::invalid(format!("{name} takes 1 argument, not {}", call.arguments.len()))
+                .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
                 .at_if_unplaced(below.text.place(call.at)));
         }
         Some((_, Some(count))) => expect_keys(&context, call, *count)?,

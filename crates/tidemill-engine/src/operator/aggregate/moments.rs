@@ -113,8 +113,7 @@ fn add_fourth(figures: &mut [f64; 5], value: f64, _: f64) {
     let (delta2, delta_n2) = (delta * delta, delta_n * delta_n);
     let new_m2 = m2 + delta * (delta - delta_n);
     let new_m3 = m3 - 3.0 * delta_n * new_m2 + delta * (delta2 - delta_n2);
-    let new_m4 =
-        m4 - 4.0 * delta_n * new_m3 - 6.0 * delta_n2 * new_m2 + delta * (delta * delta2 - delta_n * delta_n2);
+    let new_m4 = m4 - 4.0 * delta_n * new_m3 - 6.0 * delta_n2 * new_m2 + delta * (delta * delta2 - delta_n * delta_n2);
     *figures = [count, mean + delta_n, new_m2, new_m3, new_m4];
 }
 
@@ -124,10 +123,7 @@ fn merge_fourth(into: &mut [f64; 5], from: &[f64; 5]) {
     let delta = mean2 - mean1;
     let delta_n = delta / count;
     let m2 = m2_1 + m2_2 + delta * delta_n * n1 * n2;
-    let m3 = m3_1
-        + m3_2
-        + delta_n * delta_n * delta * n1 * n2 * (n1 - n2)
-        + 3.0 * delta_n * (n1 * m2_2 - n2 * m2_1);
+    let m3 = m3_1 + m3_2 + delta_n * delta_n * delta * n1 * n2 * (n1 - n2) + 3.0 * delta_n * (n1 * m2_2 - n2 * m2_1);
     let m4 = m4_1
         + m4_2
         + delta_n * delta_n * delta_n * delta * n1 * n2 * (n1 * n1 - n1 * n2 + n2 * n2)

@@ -33,11 +33,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry { names: &["regr_avgy"], build: |context, arguments, modifiers| mean_of(context, arguments, modifiers, 0) },
 ];
 
-fn of_two<const N: usize>(
-    context: &CallContext<'_>,
-    arguments: Vec<Typed>,
-    statistic: Statistic<N>,
-) -> Result<Built> {
+fn of_two<const N: usize>(context: &CallContext<'_>, arguments: Vec<Typed>, statistic: Statistic<N>) -> Result<Built> {
     expect_arguments(context, &arguments, 2, 2)?;
     let arguments = arguments.into_iter().map(|argument| as_double(argument, context)).collect::<Result<_>>()?;
     Ok((Arc::new(statistic), arguments))
@@ -145,8 +141,7 @@ fn add_correlation(figures: &mut [f64; 6], x: f64, y: f64) {
     let count = n + 1.0;
     let (dx, dy) = (x - x_mean, y - y_mean);
     let (new_x, new_y) = (x_mean + dx / count, y_mean + dy / count);
-    *figures =
-        [count, new_x, new_y, ck + dx * (y - new_y), x_squares + dx * (x - new_x), y_squares + dy * (y - new_y)];
+    *figures = [count, new_x, new_y, ck + dx * (y - new_y), x_squares + dx * (x - new_x), y_squares + dy * (y - new_y)];
 }
 
 fn merge_correlation(into: &mut [f64; 6], from: &[f64; 6]) {

@@ -102,7 +102,9 @@ pub fn doubles(values: &ArrayRef) -> Result<Vec<f64>> {
             let (precision, scale) = (*precision, *scale);
             let double = |value: &i128| Decimal128Type::format_decimal(*value, precision, scale).parse();
             let doubles = values.as_primitive::<Decimal128Type>().values().iter().map(double);
-            doubles.collect::<Result<_, std::num::ParseFloatError>>().map_err(|_| Error::bug("a decimal is no number"))?
+            doubles
+                .collect::<Result<_, std::num::ParseFloatError>>()
+                .map_err(|_| Error::bug("a decimal is no number"))?
         }
         DataType::Interval(IntervalUnit::YearMonth) | DataType::Date32 => {
             let whole = values.as_any();
@@ -117,7 +119,12 @@ pub fn doubles(values: &ArrayRef) -> Result<Vec<f64>> {
             let whole = arrow::compute::cast(values, &DataType::Int64)?;
             whole.as_primitive::<Int64Type>().values().iter().map(|value| *value as f64).collect()
         }
-        DataType::Float32 | DataType::Float64 | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+        DataType::Float32
+        | DataType::Float64
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64 => {
             let doubles = arrow::compute::cast(values, &DataType::Float64)?;
             doubles.as_primitive::<Float64Type>().values().to_vec()
         }

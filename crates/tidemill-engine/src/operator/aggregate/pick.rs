@@ -29,7 +29,12 @@ pub const ENTRIES: &[Entry] = &[
     Entry { names: &["min_by"], build: |context, arguments, _| by_order(context, arguments, false) },
 ];
 
-fn by_arrival(context: &CallContext<'_>, mut arguments: Vec<Typed>, modifiers: Modifiers<'_>, first: bool) -> Result<Built> {
+fn by_arrival(
+    context: &CallContext<'_>,
+    mut arguments: Vec<Typed>,
+    modifiers: Modifiers<'_>,
+    first: bool,
+) -> Result<Built> {
     expect_arguments(context, &arguments, 1, 2)?;
     let flag = if arguments.len() == 2 { arguments.pop() } else { None };
     let ignore_nulls = match flag.as_ref().map(|flag| flag.as_literal()) {

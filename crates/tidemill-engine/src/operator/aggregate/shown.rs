@@ -11,8 +11,8 @@ pub fn name(call: &Call, name: &str, star: bool, arguments: &[Typed], keys: &[(T
     let mut list: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
     let shown = match name {
         "array_agg" => "collect_list",
-        "approx_percentile" => "percentile_approx",
-        "string_agg" => "listagg",
+        // a rewritten call forgets by which name it was called
+        "string_agg" if !keys.is_empty() => "listagg",
         "first_value" if call.ignore_nulls.is_some() => "first",
         "last_value" if call.ignore_nulls.is_some() => "last",
         other => other,
@@ -21,8 +21,8 @@ pub fn name(call: &Call, name: &str, star: bool, arguments: &[Typed], keys: &[(T
         // the second argument says IGNORE NULLS, or how exact the result is
         "first" | "last" | "first_value" | "last_value" | "any_value" | "approx_count_distinct" => list.truncate(1),
         "percentile" if list.len() == 2 => list.push("1"),
-        "percentile_approx" if list.len() == 2 => list.push("10000"),
-        "listagg" if list.len() == 1 => list.push("NULL"),
+        "percentile_approx" | "approx_percentile" if list.len() == 2 => list.push("10000"),
+        "listagg" | "string_agg" if list.len() == 1 => list.push("NULL"),
         "approx_top_k" => {
             let missing = &["5", "10000"][list.len().saturating_sub(1).min(2)..];
             list.extend(missing);
@@ -37,7 +37,11 @@ pub fn name(call: &Call, name: &str, star: bool, arguments: &[Typed], keys: &[(T
     }
     let list = if star && !call.distinct { "1".to_owned() } else { list.join(", ") };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
-    let call = format!("{shown}({distinct}{list})");
+    let nulls = match call.ignore_nulls {
+        Some(false) if matches!(shown, "collect_list" | "collect_set") => " RESPECT NULLS",
+        _ => "",
+    };
+    let call = format!("{shown}({distinct}{list}){nulls}");
     if keys.is_empty() {
         return call;
     }

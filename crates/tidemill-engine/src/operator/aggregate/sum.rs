@@ -1,7 +1,9 @@
-//! `sum`: bigint of whole numbers, double of floats, decimal(p+10, s) of decimals; NULL over no value.
+//! `sum`: bigint of whole numbers, double of floats, decimal(p+10, s) of decimals, intervals of intervals;
+//! NULL over no value.
 
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
-use super::{Entry, Modifiers, expect_arguments};
+use super::interval::{IntervalSum, is_interval, units};
+use super::{Built, Entry, Modifiers, expect_arguments};
 use crate::errors::overflow;
 use crate::function::arithmetic::out_of_range;
 use crate::function::{CallContext, implicit_cast};
@@ -30,10 +32,19 @@ fn build(
         }
         DataType::Float32 | DataType::Float64 => (argument.widened(&DataType::Float64), DataType::Float64),
         DataType::Utf8 | DataType::Null => (implicit_cast(argument, &DataType::Float64, context)?, DataType::Float64),
-        other => return Err(context.wrong_type("a number", other)),
+        of if is_interval(of) => return Ok(of_intervals(argument, context.name == "try_sum")),
+        other => return Err(context.wrong_type("NUMERIC or ANSI INTERVAL", other)),
     };
     let overflow = if context.name == "try_sum" { Overflow::Null } else { Overflow::of(modifiers.ansi) };
     Ok((Arc::new(Sum { result, overflow }), vec![argument]))
+}
+
+/// Intervals never wrap around.
+fn of_intervals(argument: Typed, or_null: bool) -> Built {
+    let of = argument.data_type.clone();
+    let overflow = if or_null { Overflow::Null } else { Overflow::Fails };
+    let sum = IntervalSum { units: Arc::new(Sum { result: DataType::Int64, overflow }), of, or_null };
+    (Arc::new(sum), vec![units(argument).widened(&DataType::Int64)])
 }
 
 #[derive(Debug)]

@@ -110,7 +110,12 @@ impl Tallies {
     }
 
     /// Counts values, each as often as `times` says; NULLs are passed over.
-    pub fn add(&mut self, values: &ArrayRef, selected: Selected<'_>, times: impl Fn(usize) -> Result<i64>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        values: &ArrayRef,
+        selected: Selected<'_>,
+        times: impl Fn(usize) -> Result<i64>,
+    ) -> Result<()> {
         let rows = self.values.rows(std::slice::from_ref(values))?;
         let nulls = values.logical_nulls();
         for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
