@@ -267,7 +267,9 @@ impl Checkpoint {
 /// Puts saved rows of an operator back, each in the partition of its key.
 fn load(step: &mut crate::dataflow::KeyedStep, content: &[u8], scope: Scope) -> Result<()> {
     let shape = step.partitions[0].shape();
-    for batch in ipc::read(content, &shape.schema, &format!("the saved state of operator {}", step.name))? {
+    for batch in ipc::read(content, &format!("the saved state of operator {}", step.name))? {
+        let same = batch.schema() == shape.schema;
+        let batch = if same { batch } else { step.partitions[0].migrated(&batch, &step.name)? };
         let routes = step.inputs[0].exchange.route(&batch.columns()[shape.keys.clone()], batch.num_rows())?;
         for (partition, select) in step.partitions.iter_mut().zip(routes) {
             partition.state().load(&batch, &select, scope)?;

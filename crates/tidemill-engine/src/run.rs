@@ -133,7 +133,8 @@ impl Running {
         let rose = |(part, used): (&crate::dataflow::Part, &i64)| part.no_data_due(*used, part.watermark.millis());
         self.session.settings.no_data_epochs()
             && self.turns.allows_no_data()
-            && self.flow.parts.iter().zip(&self.resumed.used_watermarks).any(rose)
+            && (self.flow.parts.iter().zip(&self.resumed.used_watermarks).any(rose)
+                || self.flow.alarm().is_some_and(|alarm| alarm <= self.clock.now_micros()))
     }
 
     fn plan(&mut self, ranges: BTreeMap<String, Vec<SplitRange>>, has_data: bool) -> PlanRecord {
@@ -203,6 +204,7 @@ impl Running {
                 epoch: plan.epoch,
                 late: watermark.late.saturating_mul(1000),
                 watermark: watermark.current.saturating_mul(1000),
+                timestamp: plan.timestamp,
                 has_data: plan.has_data,
             };
             parts.push(tokio::task::block_in_place(|| part.run(&by_source, &context, &self.workers))?);
@@ -350,8 +352,17 @@ impl Running {
         Some(Duration::from_micros(u64::try_from(next - now).unwrap_or(0)))
     }
 
+    /// How long until an operator wants an epoch without rows.
+    fn time_to_alarm(&self) -> Option<Duration> {
+        let alarm = self.flow.alarm().filter(|_| self.session.settings.no_data_epochs())?;
+        // an epoch's instant is in milliseconds for timers
+        let left = alarm.saturating_sub(self.clock.now_micros()).saturating_add(1000);
+        Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
+    }
+
     async fn wait(&mut self) {
-        let longest = self.time_to_idle().unwrap_or(Duration::from_secs(3600));
+        let longest = [self.time_to_idle(), self.time_to_alarm()].into_iter().flatten().min();
+        let longest = longest.unwrap_or(Duration::from_secs(3600));
         let waits = self.sources.iter_mut().map(|source| Box::pin(source.wait()));
         let waits: Vec<_> = waits.collect();
         if waits.is_empty() {

@@ -5,7 +5,7 @@ use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow::record_batch::RecordBatch;
-use tidemill_core::{Error, Kind, Result, ResultExt};
+use tidemill_core::{Kind, Result, ResultExt};
 
 /// Batches smaller than this are not compressed, in bytes.
 const COMPRESS_BYTES_MIN: usize = 16 << 10;
@@ -29,12 +29,9 @@ pub fn write(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
 /// The batches of a stream.
 ///
 /// # Errors
-/// Bytes that are no stream, or of another schema.
-pub fn read(bytes: &[u8], expected: &SchemaRef, what: &str) -> Result<Vec<RecordBatch>> {
+/// Bytes that are no stream.
+pub fn read(bytes: &[u8], what: &str) -> Result<Vec<RecordBatch>> {
     let damaged = || format!("{what} cannot be read");
     let reader = StreamReader::try_new(bytes, None).context(Kind::Invalid, damaged)?;
-    if reader.schema() != *expected {
-        return Err(Error::invalid(format!("{what} has the columns {:?}, not {:?}", reader.schema(), expected)));
-    }
     reader.map(|batch| batch.context(Kind::Invalid, damaged)).collect()
 }

@@ -218,7 +218,7 @@ fn idle_rows(context: &EpochContext) -> usize {
 /// # Errors
 /// What an expression fails with.
 pub fn all_rows(mut flow: Dataflow, plan: &Plan) -> Result<RecordBatch> {
-    let context = EpochContext { epoch: Epoch(0), late: i64::MIN, watermark: i64::MIN, has_data: true };
+    let context = EpochContext { epoch: Epoch(0), late: i64::MIN, watermark: i64::MIN, timestamp: 0, has_data: true };
     let workers = Workers::new(1)?;
     let mut rows = Vec::new();
     for part in &mut flow.parts {

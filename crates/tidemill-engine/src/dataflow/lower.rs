@@ -7,12 +7,13 @@ use crate::operator::exchange::Exchange;
 use crate::operator::expand::Expand;
 use crate::operator::explode::Explode;
 use crate::operator::limit::Limit;
+use crate::operator::map_rows::MapRows;
 use crate::operator::project::{Filter, Project};
 use crate::operator::session_rows::SessionRows;
 use crate::operator::sort::Sort;
 use crate::operator::watermark::{Observed, Watch};
 use crate::operator::window_rows::WindowRows;
-use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema};
+use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema, outer_schema};
 use crate::watermark::{WatermarkNode, WatermarkTracker};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Expr;
@@ -216,6 +217,20 @@ impl Lowering<'_, '_> {
             Node::StreamJoin { left, right, kind, on } => self.stream_join(plan, [left, right], *kind, on),
             Node::Union { inputs, columns } => self.union(inputs, columns, &plan.attributes),
             Node::Aggregate { input, keys, calls } => self.aggregate(plan, input, keys, calls),
+            Node::Process { input, spec, initial } => self.process(plan, input, spec, initial.as_ref()),
+            Node::MapRows { input, function, columns } => {
+                let rows = columns.iter().map(|id| Ok(input.attributes[position(input, *id)?].clone()));
+                let rows: Vec<Attribute> = rows.collect::<Result<_>>()?;
+                let list: Vec<Expr> = rows.iter().map(Attribute::reference).collect();
+                let step = self.map(input, Project::new(&list, &input.attributes, &rows)?)?;
+                let map = MapRows {
+                    function: function.clone(),
+                    input: outer_schema(&rows),
+                    output: outer_schema(&plan.attributes),
+                    schema: inner_schema(&plan.attributes),
+                };
+                Ok(self.push(Step::Map { input: step, chain: vec![Arc::new(map)] }))
+            }
             Node::Deduplicate { input, keys, within_watermark } => {
                 self.deduplicate(plan, input, keys, *within_watermark)
             }
@@ -307,7 +322,7 @@ impl Lowering<'_, '_> {
     }
 
     /// All rows of a plan that does not stream.
-    fn all_rows(&self, plan: &Arc<Plan>) -> Result<RecordBatch> {
+    pub(super) fn all_rows(&self, plan: &Arc<Plan>) -> Result<RecordBatch> {
         if plan.streaming {
             return Err(Error::bug("a stream is joined as a table"));
         }

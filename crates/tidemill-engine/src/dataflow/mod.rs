@@ -8,6 +8,7 @@ mod join;
 mod keyed;
 pub mod lower;
 mod marks;
+mod process;
 mod session;
 
 use crate::operator::exchange::Exchange;
@@ -29,6 +30,15 @@ pub struct Dataflow {
     pub parts: Vec<Part>,
     /// Number of outputs over all parts.
     pub outputs: usize,
+}
+
+impl Dataflow {
+    /// When an operator wants an epoch next, rows or not, in microseconds of the clock.
+    pub fn alarm(&self) -> Option<i64> {
+        let steps = self.parts.iter().flat_map(|part| &part.steps);
+        let keyed = steps.filter_map(|step| if let Step::Keyed(keyed) = step { Some(keyed) } else { None });
+        keyed.flat_map(|step| &step.partitions).filter_map(|partition| partition.alarm()).min()
+    }
 }
 
 /// The columns of a streaming table that the operators read.

@@ -11,10 +11,12 @@ pub mod explode;
 pub mod join;
 pub mod late;
 pub mod limit;
+pub mod map_rows;
 pub mod project;
 pub mod session;
 pub mod session_rows;
 pub mod sort;
+pub mod transform_with_state;
 pub mod watermark;
 pub mod window;
 pub mod window_rows;
@@ -25,7 +27,7 @@ use arrow::compute::take;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::row::Rows;
 use std::sync::Arc;
-use tidemill_core::{Epoch, Result};
+use tidemill_core::{Epoch, Error, Result};
 
 /// What an operator knows of the epoch. Watermarks are those of the operator's own input.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,8 @@ pub struct EpochContext {
     pub late: i64,
     /// What is behind this is final, in microseconds: the watermark of this epoch.
     pub watermark: i64,
+    /// The epoch's own instant, in microseconds.
+    pub timestamp: i64,
     /// True when a source brought something; false for an epoch run only because the watermark moved.
     pub has_data: bool,
 }
@@ -129,4 +133,18 @@ pub trait Keyed: Send {
 
     /// The columns of its state.
     fn shape(&self) -> StateShape;
+
+    /// Saved rows of another schema than [`Keyed::shape`] has now, as rows of that one; `operator` is its name.
+    ///
+    /// # Errors
+    /// What was saved cannot be kept under the new schema, or at all.
+    fn migrated(&self, rows: &RecordBatch, operator: &str) -> Result<RecordBatch> {
+        let (saved, now) = (rows.schema(), self.shape().schema);
+        Err(Error::invalid(format!("the saved state of operator {operator} has the columns {saved:?}, not {now:?}")))
+    }
+
+    /// When it wants an epoch, rows or not, in microseconds of the clock; `None` when it does not.
+    fn alarm(&self) -> Option<i64> {
+        None
+    }
 }

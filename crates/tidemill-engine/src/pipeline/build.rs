@@ -3,6 +3,7 @@
 
 use super::analysis::{Analyzer, Session, prune::prune};
 use super::catalog::{Catalog, Table};
+use super::extension::Extensions;
 use super::plan::Plan;
 use super::query::{Query, QueryOutput, SinkTable, SourceTable};
 use super::relation::Relation;
@@ -68,6 +69,8 @@ pub struct PipelineSpec {
     pub views: Vec<(String, Relation, Spot)>,
     /// Queries whose rows go to a table.
     pub inserts: Vec<Insert>,
+    /// What the program brings for pipelines to name.
+    pub extensions: Extensions,
     /// The user's text.
     pub text: Text,
 }
@@ -146,7 +149,8 @@ impl<'a> Builder<'a> {
         for name in &settings.ignored {
             tracing::info!(setting = %name, "this Spark setting has no effect here");
         }
-        let session = Arc::new(Session::new(settings, registry.functions()));
+        let session = Session::new(settings, registry.functions());
+        let session = Arc::new(Session { extensions: spec.extensions.clone(), ..session });
         let mut builder = Builder { spec, registry, session, catalog: Catalog::default(), read: BTreeSet::new() };
         builder.read = builder.tables_read();
         for table in &spec.tables {

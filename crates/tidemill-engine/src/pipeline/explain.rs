@@ -2,7 +2,7 @@
 //! every output end to end.
 
 use super::join_condition::{JoinCondition, state_bounds};
-use super::plan::{Attribute, Node, Plan};
+use super::plan::{Attribute, Node, Plan, ProcessSpec};
 use super::query::Query;
 use super::relation::JoinKind;
 use crate::time::interval::in_words;
@@ -71,6 +71,13 @@ fn renames_only(plan: &Plan) -> bool {
     matches!(&plan.node, Node::Project { list, .. } if list.iter().all(|expr| matches!(expr, Expr::Column(_))))
 }
 
+fn process(plan: &Plan, spec: &ProcessSpec, has_initial: bool) -> String {
+    let Node::Process { input, .. } = &plan.node else { return String::new() };
+    let what = if spec.timeouts { "timeouts" } else { "timers" };
+    let begins = if has_initial { ", with an initial state" } else { "" };
+    format!("state of {} by [{}], {what} by {}{begins}", spec.name, key_names(input, &spec.keys), spec.time_mode.word())
+}
+
 fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
     match &plan.node {
         Node::Source { table, .. } => {
@@ -108,6 +115,8 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
             let within = if *within_watermark { ", within the watermark" } else { "" };
             format!("first row of each [{}]{within}", key_names(plan, keys))
         }
+        Node::Process { spec, initial, .. } => process(plan, spec, initial.is_some()),
+        Node::MapRows { function, .. } => format!("batches through {function:?}"),
         Node::StaticJoin { kind, on, filter, .. } => {
             let on: Vec<String> =
                 on.iter().map(|(left, right)| format!("{} = {}", shown(left), shown(right))).collect();

@@ -7,6 +7,7 @@ use super::plan::{Attribute, Node, Plan};
 use super::query::QueryOutput;
 use super::session::session_key;
 use crate::operator::late;
+use crate::operator::transform_with_state::contract::TimeMode;
 use std::sync::Arc;
 use tidemill_core::options::snake_case;
 use tidemill_core::sink::OutputMode;
@@ -83,7 +84,7 @@ pub fn rows(plan: &Arc<Plan>, next: &dyn Fn() -> u32) -> Result<Arc<Plan>> {
         }
     };
     let input = match &of.node {
-        Node::Aggregate { input, .. } | Node::Deduplicate { input, .. } => input.clone(),
+        Node::Aggregate { input, .. } | Node::Deduplicate { input, .. } | Node::Process { input, .. } => input.clone(),
         _ => {
             return Err(Error::invalid("late = 'table' does not take the late rows of a join of two streams yet")
                 .class("UNSUPPORTED_FEATURE")
@@ -122,7 +123,10 @@ fn drops(plan: &Plan) -> bool {
             let session = session_key(input, keys).map(|place| keys[place]);
             session.map_or_else(|| keys.iter().any(closes), |key| closes(&key))
         }
-        Node::Deduplicate { input, .. } => input.attributes.iter().any(|attribute| attribute.watermark.is_some()),
+        Node::Process { spec, .. } if spec.timeouts && spec.time_mode != TimeMode::EventTime => false,
+        Node::Deduplicate { input, .. } | Node::Process { input, .. } => {
+            input.attributes.iter().any(|attribute| attribute.watermark.is_some())
+        }
         Node::StreamJoin { left, right, .. } => {
             [left, right].iter().any(|side| side.attributes.iter().any(|attribute| attribute.watermark.is_some()))
         }

@@ -7,6 +7,7 @@ pub mod build;
 pub mod catalog;
 pub mod explain;
 pub mod expression;
+pub mod extension;
 pub mod join_condition;
 pub mod late;
 pub mod plan;

@@ -6,6 +6,8 @@
 
 use super::relation::JoinKind;
 use crate::operator::aggregate::AggregateCall;
+use crate::operator::map_rows::RowsFunction;
+use crate::operator::transform_with_state::contract::{ProcessorFactory, TimeMode};
 use crate::operator::window::WindowKind;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -13,6 +15,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tidemill_core::sink::OutputMode;
 
 /// A column of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +117,10 @@ pub enum Node {
     Aggregate { input: Arc<Plan>, keys: Vec<u32>, calls: Vec<AggregateCall> },
     /// The first row of each key.
     Deduplicate { input: Arc<Plan>, keys: Vec<u32>, within_watermark: bool },
+    /// Arbitrary state by key; `initial` is what it begins with.
+    Process { input: Arc<Plan>, spec: Arc<ProcessSpec>, initial: Option<Arc<Plan>> },
+    /// Whole batches through a function, which sees these columns.
+    MapRows { input: Arc<Plan>, function: Arc<dyn RowsFunction>, columns: Vec<u32> },
     /// A join with a table that is read once, or of two such tables.
     StaticJoin { left: Arc<Plan>, right: Arc<Plan>, kind: JoinKind, on: Vec<(Expr, Expr)>, filter: Option<Expr> },
     /// A join of two streams: inner, left outer, right outer, full outer or left semi. All of `on` must be true.
@@ -149,6 +156,29 @@ pub struct SortBy {
     pub nulls_first: bool,
 }
 
+/// What arbitrary state is kept by, and by whom.
+#[derive(Debug, Clone)]
+pub struct ProcessSpec {
+    /// Columns of the input that are the key.
+    pub keys: Vec<u32>,
+    /// Columns of the input that the processor sees.
+    pub rows: Vec<u32>,
+    /// Columns of the initial state that are the key.
+    pub initial_keys: Vec<u32>,
+    /// Columns of the initial state that the processor sees.
+    pub initial_rows: Vec<u32>,
+    /// The processor's name, for people.
+    pub name: String,
+    /// Who keeps it.
+    pub factory: Arc<dyn ProcessorFactory>,
+    /// The output mode the processor is written for.
+    pub mode: OutputMode,
+    /// What timers go by.
+    pub time_mode: TimeMode,
+    /// True for the timeouts of applyInPandasWithState, which are due once their instant has passed.
+    pub timeouts: bool,
+}
+
 impl Node {
     fn inputs_mut(&mut self) -> Vec<&mut Arc<Plan>> {
         match self {
@@ -164,7 +194,9 @@ impl Node {
             | Node::Deduplicate { input, .. }
             | Node::Sort { input, .. }
             | Node::Limit { input, .. }
+            | Node::MapRows { input, .. }
             | Node::Late { of: input, .. } => vec![input],
+            Node::Process { input, initial, .. } => std::iter::once(input).chain(initial).collect(),
             Node::StaticJoin { left, right, .. } | Node::StreamJoin { left, right, .. } => vec![left, right],
             Node::Union { inputs, .. } => inputs.iter_mut().collect(),
         }
@@ -187,7 +219,9 @@ impl Plan {
             | Node::Deduplicate { input, .. }
             | Node::Sort { input, .. }
             | Node::Limit { input, .. }
+            | Node::MapRows { input, .. }
             | Node::Late { of: input, .. } => vec![input],
+            Node::Process { input, initial, .. } => std::iter::once(input).chain(initial).collect(),
             Node::StaticJoin { left, right, .. } | Node::StreamJoin { left, right, .. } => vec![left, right],
             Node::Union { inputs, .. } => inputs.iter().collect(),
         }

@@ -114,6 +114,10 @@ pub enum Relation {
         #[serde(default)]
         at: Spot,
     },
+    /// `transformWithState` and `applyInPandasWithState`.
+    Process(Box<Process>),
+    /// `mapInArrow` and `mapInPandas`: whole batches through a function of the program; `output` is DDL.
+    MapRows { input: Box<Relation>, function: String, output: String },
     /// SQL text over named relations (`spark.sql("SELECT .. FROM {e}", e=df)`).
     Sql {
         sql: String,
@@ -145,7 +149,12 @@ impl Relation {
             | Relation::Rename { input, .. }
             | Relation::ToColumns { input, .. }
             | Relation::LateralView { input, .. }
+            | Relation::MapRows { input, .. }
             | Relation::WindowTable { input, .. } => vec![input],
+            Relation::Process(process) => {
+                let initial = process.initial.as_ref().map(|initial| &initial.input);
+                std::iter::once(&process.input).chain(initial).collect()
+            }
             Relation::Join { left, right, .. } | Relation::SetOperation { left, right, .. } => vec![left, right],
             Relation::Union { inputs, .. } => inputs.iter().collect(),
             Relation::Sql { relations, .. } => relations.iter().map(|(_, relation)| relation).collect(),
@@ -161,6 +170,44 @@ fn subqueries<'a>(expression: &'a Expression, out: &mut Vec<&'a Relation>) {
         out.push(query);
     }
     expression.children().into_iter().for_each(|child| subqueries(child, out));
+}
+
+/// Arbitrary state by key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// The rows.
+    pub input: Relation,
+    /// What they are grouped by.
+    pub groups: Vec<Expression>,
+    /// Name of the processor among the program's extensions.
+    pub processor: String,
+    /// Its name for people.
+    #[serde(default)]
+    pub shown: Option<String>,
+    /// The columns that come out, as DDL.
+    pub output: String,
+    /// The output mode it is written for.
+    pub mode: String,
+    /// What timers go by: `none`, `processingTime`, `eventTime`.
+    pub time_mode: String,
+    /// The column that comes out as event time.
+    #[serde(default)]
+    pub event_time: Option<String>,
+    /// What it begins with.
+    #[serde(default)]
+    pub initial: Option<InitialState>,
+    /// True for the timeouts of `applyInPandasWithState`.
+    #[serde(default)]
+    pub timeouts: bool,
+}
+
+/// What arbitrary state begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InitialState {
+    /// The rows, which do not stream.
+    pub input: Relation,
+    /// What they are grouped by.
+    pub groups: Vec<Expression>,
 }
 
 /// How a `GROUP BY` groups.

@@ -150,7 +150,7 @@ fn run(epochs: &[Vec<Row>], layout: &Arc<SessionLayout>, random: &mut Random, wa
     let mut shown = Vec::new();
     for (number, rows) in epochs.iter().enumerate() {
         let (late, watermark) = (watermarks[number], watermarks[number + 1]);
-        let context = EpochContext { epoch: Epoch(number as u64), late, watermark, has_data: true };
+        let context = EpochContext { epoch: Epoch(number as u64), late, watermark, timestamp: 0, has_data: true };
         let inputs = rows.chunks(3).flat_map(|rows| exchange.split(batch(rows), 0).unwrap()).collect();
         let out = operator.process(&context, inputs).unwrap();
         shown.push(out.rows.iter().flat_map(found).collect());

@@ -11,6 +11,7 @@ mod groups;
 mod join;
 mod literal;
 pub mod operator;
+mod process;
 pub mod prune;
 mod push;
 mod push_join;
@@ -30,6 +31,7 @@ mod watermark;
 mod windows;
 
 use super::catalog::Catalog;
+use super::extension::Extensions;
 use super::late;
 use super::plan::{Attribute, Plan};
 use super::relation::Relation;
@@ -51,6 +53,8 @@ pub struct Session {
     pub settings: Settings,
     /// Functions of crates beside the engine.
     pub functions: Vec<Arc<dyn ScalarFunction>>,
+    /// What the program brings: processors, functions of batches.
+    pub extensions: Extensions,
     /// The running epoch's instant, in microseconds: what `current_timestamp()` gives.
     pub clock: Arc<AtomicI64>,
 }
@@ -58,7 +62,7 @@ pub struct Session {
 impl Session {
     /// A session with these settings and functions.
     pub fn new(settings: Settings, functions: &[Arc<dyn ScalarFunction>]) -> Self {
-        Session { settings, functions: functions.to_vec(), clock: Arc::default() }
+        Session { settings, functions: functions.to_vec(), extensions: Extensions::default(), clock: Arc::default() }
     }
 }
 

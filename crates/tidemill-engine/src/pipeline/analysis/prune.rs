@@ -88,6 +88,11 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
             let times = input.attributes.iter().filter(|attribute| attribute.watermark.is_some());
             passed(input, keys.iter().copied().chain(times.map(|attribute| attribute.id)).collect())
         }
+        // what a program's function sees of a row is not known: it gets all of it
+        Node::Process { input, initial, .. } => {
+            std::iter::once(input).chain(initial).map(|input| (input.clone(), ids(&input.attributes))).collect()
+        }
+        Node::MapRows { input, columns, .. } => vec![(input.clone(), columns.iter().copied().collect())],
         Node::StaticJoin { left, right, on, filter, .. } => {
             let mut all: BTreeSet<u32> = own.clone();
             all.extend(on.iter().flat_map(|(left, right)| references(left).into_iter().chain(references(right))));
@@ -153,7 +158,9 @@ fn narrowed(plan: Arc<Plan>, wanted: &BTreeSet<u32>) -> Arc<Plan> {
 /// The columns a plan has when its inputs have only theirs.
 fn columns(plan: &Plan, own: &BTreeSet<u32>, before: &[Arc<Plan>], inputs: &[Arc<Plan>]) -> Vec<Attribute> {
     match &plan.node {
-        Node::Aggregate { .. } | Node::Values { .. } => plan.attributes.clone(),
+        Node::Aggregate { .. } | Node::Values { .. } | Node::Process { .. } | Node::MapRows { .. } => {
+            plan.attributes.clone()
+        }
         Node::Source { .. } | Node::Static { .. } | Node::Project { .. } | Node::Expand { .. } | Node::Union { .. } => {
             positions(plan, own).into_iter().map(|at| plan.attributes[at].clone()).collect()
         }

@@ -115,6 +115,8 @@ impl Analyzer<'_> {
                 let input = self.relation(input)?;
                 self.window_table(input, *function, column, sizes, *at)
             }
+            Relation::Process(process) => self.process(process),
+            Relation::MapRows { input, function, output } => self.map_rows(input, function, output),
             Relation::Sql { sql, relations } => self.sql(sql, relations),
         }
     }

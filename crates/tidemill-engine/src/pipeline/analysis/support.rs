@@ -61,7 +61,18 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
                 return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
                     .help("sort the whole result of an aggregation in output mode complete"));
             }
-            Node::StreamJoin { kind, .. } if mode != OutputMode::Append && *kind != JoinKind::Inner => {
+            Node::Process { spec, .. } if spec.mode != mode => {
+                let what = if spec.timeouts { "applyInPandasWithState" } else { "transformWithState" };
+                return Err(unsupported(&format!(
+                    "{what} in output mode {} with a query in output mode {}",
+                    spec.mode.word(),
+                    mode.word()
+                ))
+                .help("give both the same output mode"));
+            }
+            Node::StreamJoin { kind, .. }
+                if mode != OutputMode::Append && !matches!(kind, JoinKind::Inner | JoinKind::LeftSemi) =>
+            {
                 return Err(unsupported(&format!(
                     "a {} join of two streams in output mode {}: rows that came out with NULLs could not be corrected",
                     kind.spark_name(),
@@ -85,7 +96,10 @@ fn merges_sessions(plan: &Plan) -> bool {
 }
 
 fn is_stateful(plan: &Plan) -> bool {
-    matches!(plan.node, Node::Aggregate { .. } | Node::Deduplicate { .. } | Node::StreamJoin { .. })
+    matches!(
+        plan.node,
+        Node::Aggregate { .. } | Node::Deduplicate { .. } | Node::StreamJoin { .. } | Node::Process { .. }
+    )
 }
 
 /// True for an aggregate whose groups the watermark will close.
