@@ -10,7 +10,9 @@ pub mod conditional;
 pub mod constant;
 pub mod datetime;
 pub mod datum;
+mod encoding;
 pub mod gap;
+mod hash;
 pub mod json;
 mod known;
 pub mod lambda;
@@ -21,11 +23,15 @@ pub mod map;
 pub mod math;
 pub mod native;
 pub mod nested;
+mod numeric;
 mod only;
 pub mod regex;
 mod regexp;
+pub mod row;
 mod string;
+pub mod text;
 mod update_fields;
+mod uuid;
 
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::analysis::{Session, coerce, refuse};
@@ -88,9 +94,29 @@ const FAMILIES: &[&[Entry]] = &[
     json::ENTRIES,
     like::ENTRIES,
     regexp::ENTRIES,
+    text::edit::ENTRIES,
+    text::letters::ENTRIES,
+    text::mask::ENTRIES,
+    text::search::ENTRIES,
+    hash::ENTRIES,
+    encoding::charset::ENTRIES,
+    encoding::numbers::ENTRIES,
+    encoding::parse_url::ENTRIES,
+    encoding::transfer::ENTRIES,
+    numeric::format::ENTRIES,
+    numeric::grouped::ENTRIES,
+    uuid::ENTRIES,
     math::ENTRIES,
     conditional::ENTRIES,
     datetime::ENTRIES,
+    datetime::dates::ENTRIES,
+    datetime::make::ENTRIES,
+    datetime::parts::ENTRIES,
+    datetime::text::ENTRIES,
+    datetime::truncate::ENTRIES,
+    datetime::units::ENTRIES,
+    datetime::unix::ENTRIES,
+    datetime::zones::ENTRIES,
     nested::ENTRIES,
     only::ENTRIES,
     update_fields::ENTRIES,
@@ -202,7 +228,10 @@ pub fn is_window(name: &str) -> bool {
 
 /// True for the functions that make rows; the planner turns them into an operator.
 pub fn is_generator(name: &str) -> bool {
-    matches!(name, "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer")
+    matches!(
+        name,
+        "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer" | "json_tuple"
+    )
 }
 
 /// An explicit cast.

@@ -69,6 +69,35 @@ pub fn parse_offset(text: &str) -> Option<i64> {
     (parts.len() <= 3 && seconds <= 18 * 3600).then_some(sign * seconds)
 }
 
+/// Short names of zones that java.time reads, and the regions they stand for.
+const SHORT_NAMES: &[(&str, &str)] = &[
+    ("ACT", "Australia/Darwin"),
+    ("AET", "Australia/Sydney"),
+    ("AGT", "America/Argentina/Buenos_Aires"),
+    ("ART", "Africa/Cairo"),
+    ("AST", "America/Anchorage"),
+    ("BET", "America/Sao_Paulo"),
+    ("BST", "Asia/Dhaka"),
+    ("CAT", "Africa/Harare"),
+    ("CNT", "America/St_Johns"),
+    ("CST", "America/Chicago"),
+    ("CTT", "Asia/Shanghai"),
+    ("EAT", "Africa/Addis_Ababa"),
+    ("ECT", "Europe/Paris"),
+    ("IET", "America/Indiana/Indianapolis"),
+    ("IST", "Asia/Kolkata"),
+    ("JST", "Asia/Tokyo"),
+    ("MIT", "Pacific/Apia"),
+    ("NET", "Asia/Yerevan"),
+    ("NST", "Pacific/Auckland"),
+    ("PLT", "Asia/Karachi"),
+    ("PNT", "America/Phoenix"),
+    ("PRT", "America/Puerto_Rico"),
+    ("PST", "America/Los_Angeles"),
+    ("SST", "Pacific/Guadalcanal"),
+    ("VST", "Asia/Ho_Chi_Minh"),
+];
+
 /// A zone by name or fixed offset, as an instant-to-offset rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
@@ -81,7 +110,11 @@ pub enum Zone {
 impl Zone {
     /// Reads `Europe/Vienna`, `UTC`, `+05:30`.
     pub fn parse(name: &str) -> Option<Zone> {
-        parse_offset(name).map(Zone::Fixed).or_else(|| name.parse().ok().map(Zone::Named))
+        if let Some(offset) = parse_offset(name) {
+            return Some(Zone::Fixed(offset));
+        }
+        let region = SHORT_NAMES.iter().find(|(short, _)| *short == name).map_or(name, |(_, region)| *region);
+        region.parse().ok().map(Zone::Named)
     }
 
     /// The wall clock of an instant, in microseconds.

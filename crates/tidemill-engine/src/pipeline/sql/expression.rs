@@ -89,17 +89,11 @@ impl Converter<'_> {
     fn special_form(&mut self, expr: Expr, at: Spot) -> Result<Expression> {
         match expr {
             Expr::Extract { field, expr, .. } => {
-                let field = field.to_string().to_uppercase();
+                let field = Expression::literal("string", field.to_string());
                 let input = self.expression(*expr)?;
-                Ok(match (part_function(&field), &input) {
-                    (Some(function), Expression::Column { name, .. }) => {
-                        let shown = format!("extract({field} FROM {})", name.join("."));
-                        Expression::call(function, vec![input], at).alias(shown)
-                    }
-                    _ => Expression::call("date_part", vec![Expression::literal("string", field), input], at),
-                })
+                Ok(Expression::call("extract", vec![field, input], at))
             }
-            Expr::Position { expr, r#in } => self.named("position", vec![*expr, *r#in], at),
+            Expr::Position { expr, r#in } => self.named("locate", vec![*expr, *r#in], at),
             Expr::Substring { expr, substring_from, substring_for, .. } => {
                 let arguments = [Some(expr), substring_from, substring_for].into_iter().flatten().map(|part| *part);
                 self.named("substring", arguments.collect(), at)
@@ -111,8 +105,9 @@ impl Converter<'_> {
                     _ => "trim",
                 };
                 let what = trim_what.map(|what| *what).or(trim_characters.and_then(|list| list.into_iter().next()));
-                let mut arguments = vec![self.expression(*expr)?];
+                let mut arguments = Vec::with_capacity(2);
                 arguments.extend(what.map(|what| self.expression(what)).transpose()?);
+                arguments.push(self.expression(*expr)?);
                 Ok(Expression::call(name, arguments, at))
             }
             Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
@@ -275,6 +270,7 @@ impl Converter<'_> {
                 _ => Err(Error::bug("a number with a suffix was rewritten wrongly")),
             };
         }
+        let (name, arguments) = with_unit(name, arguments);
         let in_arguments = clauses.into_iter().find_map(|clause| match clause {
             ast::FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => Some(treatment),
             _ => None,
@@ -342,18 +338,22 @@ impl Converter<'_> {
     }
 }
 
-/// The function that gives a field of a time.
-fn part_function(field: &str) -> Option<&'static str> {
-    Some(match field {
-        "YEAR" => "year",
-        "QUARTER" => "quarter",
-        "MONTH" => "month",
-        "WEEK" => "weekofyear",
-        "DAY" => "dayofmonth",
-        "HOUR" => "hour",
-        "MINUTE" => "minute",
-        _ => return None,
-    })
+/// `timestampadd(HOUR, 1, ts)`, `dateadd(HOUR, 1, ts)`: the unit is written as a name, and is text here.
+fn with_unit(name: String, mut arguments: Vec<Expression>) -> (String, Vec<Expression>) {
+    let plain = match name.to_ascii_lowercase().as_str() {
+        "timestampadd" | "dateadd" | "date_add" => "timestampadd",
+        "timestampdiff" | "timediff" | "datediff" | "date_diff" => "timestampdiff",
+        _ => return (name, arguments),
+    };
+    let unit = match arguments.first() {
+        Some(Expression::Column { name: parts, at }) if arguments.len() == 3 => match parts.as_slice() {
+            [unit] if crate::function::datetime::units::is_unit(unit) => (unit.clone(), *at),
+            _ => return (name, arguments),
+        },
+        _ => return (name, arguments),
+    };
+    arguments[0] = Expression::Literal { data_type: "string".into(), text: Some(unit.0), at: unit.1 };
+    (plain.to_owned(), arguments)
 }
 
 fn not(inner: Expression, at: Spot) -> Expression {
