@@ -3,6 +3,7 @@
 use super::compare::difference;
 use super::connect::{CaseSink, CaseSource, SINK, SOURCE, Stage};
 use super::format::{Case, ExpectedError};
+use super::life::{Life, Watcher};
 use super::values::{to_batch, to_rows, to_schema};
 use crate::pipeline::build::{Insert, PipelineSpec};
 use crate::pipeline::query::Query;
@@ -11,12 +12,12 @@ use crate::pipeline::settings::{Trigger, parse_output_mode};
 use crate::pipeline::sql;
 use crate::pipeline::statement::{ColumnDefinition, ColumnKind, TableDefinition};
 use crate::pipeline::text::{Spot, Text};
-use crate::progress::{EpochReport, Listener};
-use crate::start::{QueryHandle, StartOptions, start};
+use crate::progress::EpochReport;
+use crate::start::StartOptions;
 use arrow::datatypes::SchemaRef;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tidemill_core::options::GivenOption;
 use tidemill_core::{Clock, Error, Registry, Result, types};
 
@@ -40,10 +41,22 @@ pub struct RunOptions {
     pub registry: Registry,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// State partitions and threads.
-    pub parallelism: usize,
-    /// Stop and start the query before every batch.
-    pub restart_always: bool,
+    /// State partitions and threads. When there are several, every start takes the next of them.
+    pub parallelism: Vec<usize>,
+    /// What happens to the query between batches.
+    pub between: Between,
+}
+
+/// What happens to the query between batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Between {
+    /// Only what the case asks for.
+    #[default]
+    Nothing,
+    /// It is stopped and started.
+    Stop,
+    /// It is killed when the sink has the last epoch and the journal does not know it yet, and started.
+    Kill,
 }
 
 /// Runs the SQL form of a case; a case without one is skipped.
@@ -87,22 +100,6 @@ fn same_class(ours: &str, theirs: &str) -> bool {
     ours == theirs || main(ours) == main(theirs)
 }
 
-/// Catches what the progress reports say.
-#[derive(Default)]
-struct Watcher(Mutex<Option<EpochReport>>);
-
-impl Listener for Watcher {
-    fn on_epoch(&self, report: &EpochReport) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
-    }
-}
-
-impl Watcher {
-    fn last(&self) -> Option<EpochReport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 struct Runner<'a> {
     case: &'a Case,
     options: &'a RunOptions,
@@ -113,9 +110,9 @@ struct Runner<'a> {
 impl Runner<'_> {
     async fn run(&self, relation: &Relation, text: &str, with_watermarks: bool) -> Outcome {
         let stage = Arc::new(Stage::default());
-        let checked = self.pipeline(relation, text, with_watermarks, &stage);
-        let query = match checked {
-            Ok(query) => query,
+        let pipeline = |parallelism: &usize| self.pipeline(relation, text, with_watermarks, *parallelism, &stage);
+        let queries = match self.options.parallelism.iter().map(pipeline).collect::<Result<Vec<_>>>() {
+            Ok(queries) => queries,
             Err(error) => return verdict_of_error(&error, "analysis", self.expected),
         };
         if let Some(expected) = self.expected.filter(|expected| expected.phase == "analysis") {
@@ -124,10 +121,13 @@ impl Runner<'_> {
                 expected.class
             ));
         }
-        if let Some(wrong) = self.wrong_schema(&query) {
+        let Some(wrong) = queries.first().map(|query| self.wrong_schema(query)) else {
+            return Outcome::Skipped("no parallelism is given".into());
+        };
+        if let Some(wrong) = wrong {
             return Outcome::Failed(wrong);
         }
-        match self.batches(&query, &stage).await {
+        match self.batches(&queries, &stage).await {
             Ok(None) => match self.expected {
                 Some(expected) => Outcome::Failed(format!("expected the error {}, but nothing failed", expected.class)),
                 None => Outcome::Passed,
@@ -137,7 +137,14 @@ impl Runner<'_> {
         }
     }
 
-    fn pipeline(&self, relation: &Relation, text: &str, with_watermarks: bool, stage: &Arc<Stage>) -> Result<Query> {
+    fn pipeline(
+        &self,
+        relation: &Relation,
+        text: &str,
+        with_watermarks: bool,
+        parallelism: usize,
+        stage: &Arc<Stage>,
+    ) -> Result<Query> {
         let case = self.case;
         let mut registry = self.options.registry.clone();
         registry.add_source(CaseSource(stage.clone()));
@@ -145,7 +152,7 @@ impl Runner<'_> {
         let mut spec =
             PipelineSpec { name: case.name.clone(), text: Text::new("<sql>", text), ..PipelineSpec::default() };
         spec.settings.extend(case.conf.iter().map(|(key, value)| GivenOption::new(key, value)));
-        spec.settings.push(GivenOption::new("parallelism", self.options.parallelism.to_string()));
+        spec.settings.push(GivenOption::new("parallelism", parallelism.to_string()));
         for stream in case.schema.keys() {
             let mut table = table(stream, &case.stream_columns(stream)?, SOURCE)?;
             table.options.extend(case.source_options.iter().map(|(key, value)| GivenOption::new(key, value)));
@@ -158,7 +165,6 @@ impl Runner<'_> {
         for (name, content) in &case.tables {
             let mut table = table(name, &content.schema, SOURCE)?;
             table.options.push(GivenOption::new("static", "true"));
-            stage.push(name, to_batch(&to_schema(&content.schema)?, &content.rows)?);
             spec.tables.push(table);
         }
         spec.tables.push(table("out", &[], SINK)?);
@@ -184,18 +190,19 @@ impl Runner<'_> {
         (actual != *expected).then(|| format!("expected the columns {expected:?}, got {actual:?}"))
     }
 
-    async fn batches(&self, query: &Query, stage: &Arc<Stage>) -> Result<Option<String>> {
+    async fn batches(&self, queries: &[Query], stage: &Arc<Stage>) -> Result<Option<String>> {
         let case = self.case;
+        for (name, content) in &case.tables {
+            stage.push(name, to_batch(&to_schema(&content.schema)?, &content.rows)?);
+        }
+        stage.publish();
         let schemas = case.schema.keys().map(|stream| Ok((stream.clone(), to_schema(&case.stream_columns(stream)?)?)));
         let schemas: BTreeMap<String, SchemaRef> = schemas.collect::<Result<_>>()?;
-        let trigger = self.trigger()?;
-        let bounded = matches!(trigger, Trigger::AvailableNow | Trigger::Once);
-        let watcher = Arc::new(Watcher::default());
-        let mut handle: Option<QueryHandle> = None;
+        let mut life = self.life(queries, stage)?;
+        let compared = life.compared(self.options.between);
         for (number, batch) in case.batches.iter().enumerate() {
-            let restarts = self.options.restart_always || case.restart_before.contains_key(&number.to_string());
-            if restarts && let Some(running) = handle.take() {
-                stop(running).await?;
+            if self.options.between != Between::Nothing || case.restart_before.contains_key(&number.to_string()) {
+                life.end().await?;
             }
             for (stream, rows) in batch {
                 let schema =
@@ -204,28 +211,38 @@ impl Runner<'_> {
                     stage.push(stream, to_batch(schema, file)?);
                 }
             }
+            stage.publish();
             if case.fail_in_batch.contains(&number) {
                 stage.fail_next();
-                let failing = self.running(&mut handle, query, trigger, &watcher).await?;
-                if failing.process_all_available().await.is_ok() {
+                if !life.fails().await? {
                     return Ok(Some(format!("batch {number} was to fail in the sink and did not")));
                 }
-                handle = None;
             }
-            let running = self.running(&mut handle, query, trigger, &watcher).await?;
-            let done = if bounded { running.ended().await } else { running.process_all_available().await };
-            done.map_err(unshared)?;
-            if bounded {
-                handle = None;
-            }
-            if let Some(difference) = self.compare(number, stage, &watcher)? {
+            life.work_off().await?;
+            if let Some(difference) = self.compare(number, stage, &life, compared || number == 0)? {
                 return Ok(Some(format!("batch {number}: {difference}")));
             }
         }
-        if let Some(running) = handle.take() {
-            stop(running).await?;
-        }
+        life.end().await?;
         Ok(None)
+    }
+
+    fn life<'l>(&self, queries: &'l [Query], stage: &Arc<Stage>) -> Result<Life<'l>> {
+        let checkpoint = self.scratch.join("checkpoint");
+        let killed = (self.options.between == Between::Kill).then(|| self.scratch.join("killed"));
+        if let Some(killed) = &killed {
+            stage.keep_as_killed(checkpoint.clone(), killed.clone());
+        }
+        let watcher = Arc::new(Watcher::default());
+        let options = StartOptions {
+            checkpoint,
+            trigger: self.trigger()?,
+            accept_foreign: false,
+            dead_letter: None,
+            clock: self.options.clock.clone(),
+            listeners: vec![watcher.clone()],
+        };
+        Ok(Life { queries, options, killed, watcher, replays: false, starts: 0, running: None })
     }
 
     fn trigger(&self) -> Result<Trigger> {
@@ -235,48 +252,30 @@ impl Runner<'_> {
         }
     }
 
-    async fn running<'h>(
-        &self,
-        handle: &'h mut Option<QueryHandle>,
-        query: &Query,
-        trigger: Trigger,
-        watcher: &Arc<Watcher>,
-    ) -> Result<&'h QueryHandle> {
-        if handle.is_none() {
-            let options = StartOptions {
-                checkpoint: self.scratch.join("checkpoint"),
-                trigger,
-                accept_foreign: false,
-                dead_letter: None,
-                clock: self.options.clock.clone(),
-                listeners: vec![watcher.clone()],
-            };
-            *handle = Some(start(query.clone(), options).await?);
-        }
-        handle.as_ref().ok_or_else(|| Error::bug("the query was just started"))
-    }
-
-    fn compare(&self, number: usize, stage: &Stage, watcher: &Watcher) -> Result<Option<String>> {
+    /// `exact`: the rows must be those of the case. Otherwise the watermark may only not be ahead of it; that of
+    /// a case with restarts of its own may be, since a kill lets an epoch be seen again.
+    fn compare(&self, number: usize, stage: &Stage, life: &Life, exact: bool) -> Result<Option<String>> {
         let case = self.case;
         let mut rows = Vec::new();
         for batch in stage.take_out() {
             rows.extend(to_rows(&batch)?);
         }
         let columns: Vec<String> = case.output_schema.iter().flatten().map(|(name, _)| name.clone()).collect();
-        if let Some(expected) = case.expected.get(number)
+        if exact
+            && let Some(expected) = case.expected.get(number)
             && let Some(difference) = difference(&rows, expected, case.ordered, &case.compare, &columns)
         {
             return Ok(Some(difference));
         }
-        let report = watcher.last();
+        let report = life.watcher.last();
         let watermark = report.as_ref().and_then(|report| report.next_watermark).unwrap_or(0);
         if let Some(expected) = case.expected_watermark_ms_after_batch.as_ref().and_then(|all| all.get(number))
             && !case.watermark.is_empty()
-            && *expected != watermark
+            && if exact { watermark != *expected } else { watermark > *expected && case.restart_before.is_empty() }
         {
             return Ok(Some(format!("expected the watermark {expected} ms after it, got {watermark} ms")));
         }
-        Ok(report.and_then(|report| self.wrong_state(number, &report)))
+        Ok(report.filter(|_| exact && !life.keeps_slices()).and_then(|report| self.wrong_state(number, &report)))
     }
 
     /// State rows are compared where Spark counts what we count: sliding windows are kept as slices here,
@@ -285,20 +284,12 @@ impl Runner<'_> {
         let expected = self.case.expected_state_rows.get(number)?;
         let operators = &report.progress.state_operators;
         let names: Vec<&str> = operators.iter().map(|operator| operator.operator_name.as_str()).collect();
-        if self.case.group == "sliding"
-            || self.case.ordered
-            || names != self.case.state_operators.iter().map(String::as_str).collect::<Vec<_>>()
-        {
+        if self.case.ordered || names != self.case.state_operators.iter().map(String::as_str).collect::<Vec<_>>() {
             return None;
         }
         let actual: Vec<u64> = operators.iter().map(|operator| operator.num_rows_total).collect();
         (actual != *expected).then(|| format!("expected {expected:?} state rows, got {actual:?}"))
     }
-}
-
-async fn stop(handle: QueryHandle) -> Result<()> {
-    handle.stop();
-    handle.ended().await.map_err(unshared)
 }
 
 /// An error that others hold too, as one of our own.

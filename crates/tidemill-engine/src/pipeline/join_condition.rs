@@ -142,18 +142,12 @@ fn bound(part: &Expr, side: &Plan, other: &Plan) -> Option<RangeBound> {
     if of(side) > 1 || of(other) > 1 {
         return None;
     }
-    // less - more < 0, as a sum of terms; a term that stands there twice counts once, as in Spark
+    // less - more < 0, as a sum of terms
     let mut terms = Vec::new();
     collect(less, false, &mut terms)?;
     collect(more, true, &mut terms)?;
-    let mut distinct: Vec<Term> = Vec::new();
-    terms.into_iter().for_each(|term| {
-        if !distinct.contains(&term) {
-            distinct.push(term);
-        }
-    });
     let (own, rest): (Vec<Term>, Vec<Term>) =
-        distinct.into_iter().partition(|term| matches!(term.of, TermOf::Column(id) if side.attribute(id).is_some()));
+        terms.into_iter().partition(|term| matches!(term.of, TermOf::Column(id) if side.attribute(id).is_some()));
     if rest.is_empty() || !matches!(own.as_slice(), [Term { negative: true, .. }]) {
         return None;
     }

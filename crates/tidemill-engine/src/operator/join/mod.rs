@@ -307,3 +307,6 @@ fn instants(column: &ArrayRef) -> &TimestampMicrosecondArray {
 fn first_number(epoch: Epoch) -> u64 {
     epoch.0 << 32
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,6 +256,12 @@ impl Rows {
         self.live
     }
 
+    /// Chunks the rows are in.
+    #[cfg(test)]
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// Memory held, in bytes.
     pub fn bytes(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.bytes + chunk.slots.capacity() * 4).sum();

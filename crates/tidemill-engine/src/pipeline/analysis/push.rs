@@ -127,6 +127,10 @@ pub(super) fn conjuncts(condition: &Expr) -> Vec<Expr> {
             parts.extend(conjuncts(right));
             parts
         }
+        Expr::Not(negated) => match opposite(negated) {
+            Some(opposite) => conjuncts(&opposite),
+            None => vec![condition.clone()],
+        },
         // `a AND b` where b may fail on a row that a has dropped
         Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(open) }) => {
             match (when_then_expr.as_slice(), &**open) {
@@ -141,6 +145,21 @@ pub(super) fn conjuncts(condition: &Expr) -> Vec<Expr> {
         }
         other => vec![other.clone()],
     }
+}
+
+/// What `NOT` of a comparison or of `a OR b` is without it.
+fn opposite(negated: &Expr) -> Option<Expr> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = negated else { return None };
+    let not = |expr: &Expr| Box::new(Expr::Not(Box::new(expr.clone())));
+    let op = match op {
+        Operator::Or => return Some(Expr::BinaryExpr(BinaryExpr::new(not(left), Operator::And, not(right)))),
+        Operator::Lt => Operator::GtEq,
+        Operator::LtEq => Operator::Gt,
+        Operator::Gt => Operator::LtEq,
+        Operator::GtEq => Operator::Lt,
+        _ => return None,
+    };
+    Some(Expr::BinaryExpr(BinaryExpr::new(left.clone(), op, right.clone())))
 }
 
 fn both(left: Expr, right: Expr) -> Expr {

@@ -1,9 +1,11 @@
 //! Joins of two streams: which there are, and that outer ones end.
 
 use super::expression::condition;
-use super::relation::conjuncts;
+use super::relation::{conjuncts, typed_entry};
+use super::scope::Entry;
 use super::typed::Typed;
-use super::{Analyzer, Bound, refuse};
+use super::{Analyzer, Bound, push, refuse};
+use crate::function::CallContext;
 use crate::pipeline::expression::Expression;
 use crate::pipeline::join_condition::{JoinCondition, bounds};
 use crate::pipeline::plan::{Node, Plan};
@@ -42,7 +44,8 @@ impl Analyzer<'_> {
                 Some(pair) => parts.push(equal(pair)),
                 None => {
                     let typed = self.resolver(&both).resolve(part)?;
-                    parts.push(condition(typed, "the join condition", self.text, part.spot())?.expr);
+                    parts
+                        .extend(push::conjuncts(&condition(typed, "the join condition", self.text, part.spot())?.expr));
                 }
             }
         }
@@ -61,7 +64,39 @@ impl Analyzer<'_> {
         let kind = if kind == JoinKind::Cross { JoinKind::Inner } else { kind };
         let node = Node::StreamJoin { left: left.plan, right: right.plan, kind, on: parts };
         let joined = self.bound(Plan { node, attributes, streaming: true }, scope);
-        if using.is_empty() { Ok(joined) } else { self.merge_using(joined, using, kind) }
+        match (using.is_empty(), kind) {
+            (true, _) => Ok(joined),
+            (false, JoinKind::FullOuter) => self.coalesce_using(joined, using, at),
+            (false, _) => self.merge_using(joined, using, kind),
+        }
+    }
+}
+
+impl Analyzer<'_> {
+    /// After `FULL OUTER JOIN .. USING (k)`: one `k` first, of the side that has one, then the other columns.
+    fn coalesce_using(&self, joined: Bound, using: &[String], at: Spot) -> Result<Bound> {
+        let Bound { plan, scope, .. } = joined;
+        let mut merged = self.scope(&[], None);
+        let (mut list, mut attributes) = (Vec::new(), Vec::new());
+        for name in using {
+            let sides = scope.entries().iter().filter(|entry| scope.same(name, &entry.attribute.name));
+            let sides: Vec<Typed> = sides.map(typed_entry).collect();
+            let context = CallContext { name: "coalesce", session: self.session, text: self.text, at };
+            let key = crate::function::build("coalesce", sides, &context)?;
+            let attribute = self.attribute(name.clone(), key.data_type.clone());
+            merged.push(Entry { qualifier: None, attribute: attribute.clone(), hidden: false });
+            list.push(key.expr);
+            attributes.push(attribute);
+        }
+        let is_key = |entry: &Entry| using.iter().any(|name| scope.same(name, &entry.attribute.name));
+        for entry in scope.entries() {
+            let hidden = entry.hidden || is_key(entry);
+            merged.push(Entry { hidden, ..entry.clone() });
+            list.push(entry.attribute.reference());
+            attributes.push(entry.attribute.clone());
+        }
+        let streaming = plan.streaming;
+        Ok(self.bound(Plan { node: Node::Project { input: plan, list }, attributes, streaming }, merged))
     }
 }
 

@@ -56,37 +56,43 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
         if mode != OutputMode::Complete {
             one_event_time(plan)?;
         }
-        match &plan.node {
-            Node::Sort { input, .. } if mode != OutputMode::Complete || !above_aggregate(input) => {
-                return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
-                    .help("sort the whole result of an aggregation in output mode complete"));
-            }
-            Node::Process { spec, .. } if spec.mode != mode => {
-                let what = if spec.timeouts { "applyInPandasWithState" } else { "transformWithState" };
-                return Err(unsupported(&format!(
-                    "{what} in output mode {} with a query in output mode {}",
-                    spec.mode.word(),
-                    mode.word()
-                ))
-                .help("give both the same output mode"));
-            }
-            Node::StreamJoin { kind, .. }
-                if mode != OutputMode::Append && !matches!(kind, JoinKind::Inner | JoinKind::LeftSemi) =>
-            {
-                return Err(unsupported(&format!(
-                    "a {} join of two streams in output mode {}: rows that came out with NULLs could not be corrected",
-                    kind.spark_name(),
-                    mode.word()
-                ))
-                .help("use output mode append"));
-            }
-            Node::Limit { .. } if mode == OutputMode::Update => {
-                return Err(
-                    unsupported("LIMIT on a stream in output mode update").help("use output mode append or complete")
-                );
-            }
-            _ => {}
+        fits(plan, mode)?;
+    }
+    Ok(())
+}
+
+/// What one operator of a stream asks of the output mode.
+fn fits(plan: &Plan, mode: OutputMode) -> Result<()> {
+    match &plan.node {
+        Node::Sort { input, .. } if mode != OutputMode::Complete || !above_aggregate(input) => {
+            return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
+                .help("sort the whole result of an aggregation in output mode complete"));
         }
+        Node::Process { spec, .. } if spec.mode != mode => {
+            let what = if spec.timeouts { "applyInPandasWithState" } else { "transformWithState" };
+            return Err(unsupported(&format!(
+                "{what} in output mode {} with a query in output mode {}",
+                spec.mode.word(),
+                mode.word()
+            ))
+            .help("give both the same output mode"));
+        }
+        Node::StreamJoin { kind, .. }
+            if mode != OutputMode::Append && !matches!(kind, JoinKind::Inner | JoinKind::LeftSemi) =>
+        {
+            return Err(unsupported(&format!(
+                "a {} join of two streams in output mode {}: rows that came out with NULLs could not be corrected",
+                kind.spark_name(),
+                mode.word()
+            ))
+            .help("use output mode append"));
+        }
+        Node::Limit { .. } if mode == OutputMode::Update => {
+            return Err(
+                unsupported("LIMIT on a stream in output mode update").help("use output mode append or complete")
+            );
+        }
+        _ => {}
     }
     Ok(())
 }
