@@ -125,7 +125,7 @@ impl Part {
                     dropped.insert(number, late_rows);
                     rows
                 }
-                Step::Late { input, schema } => named(dropped.remove(input).unwrap_or_default(), schema)?,
+                Step::Late { input, schema } => named(dropped.get(input).cloned().unwrap_or_default(), schema)?,
                 Step::Sort { input, sort } => vec![sort.apply(&results[*input])?],
             };
             results.push(rows);

@@ -8,7 +8,7 @@ use crate::function::nested;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::exchange::Exchange;
 use crate::operator::session::{SessionAggregator, SessionLayout};
-use crate::pipeline::plan::{Attribute, Plan, inner_schema};
+use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema};
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
@@ -43,7 +43,7 @@ impl Lowering<'_, '_> {
             evicts: session.watermark.is_some(),
             calls,
             mode: self.mode,
-            streaming: plan.streaming,
+            lacks_key: plan.streaming && others_are_constant(input, keys, place),
             late,
             schema: inner_schema(&plan.attributes),
         });
@@ -65,6 +65,18 @@ impl Lowering<'_, '_> {
         };
         Ok(self.push(Step::Keyed(step)))
     }
+}
+
+/// True when every key beside the session is one value for all rows: such keys go before a query runs.
+fn others_are_constant(input: &Plan, keys: &[u32], session: usize) -> bool {
+    let constant = |key: &u32| match &input.node {
+        Node::Project { list, .. } => {
+            let position = input.attributes.iter().position(|attribute| attribute.id == *key);
+            position.is_some_and(|position| matches!(list[position], Expr::Literal(..)))
+        }
+        _ => false,
+    };
+    keys.iter().enumerate().filter(|(place, _)| *place != session).all(|(_, key)| constant(key))
 }
 
 /// The start or the end of a session column.

@@ -43,8 +43,8 @@ pub struct SessionLayout {
     pub calls: Vec<CallColumns>,
     /// What comes out.
     pub mode: OutputMode,
-    /// True on a stream, where sessions need a key beside them as in Spark.
-    pub streaming: bool,
+    /// True on a stream without a key beside the session, or with constants alone: there Spark fails.
+    pub lacks_key: bool,
     /// Where the columns of late rows that are kept are in the input.
     pub late: Option<(usize, usize)>,
     /// The output: keys, then results.
@@ -284,7 +284,7 @@ impl SessionAggregator {
 impl Keyed for SessionAggregator {
     fn process(&mut self, context: &EpochContext, inputs: Vec<KeyedRows>) -> Result<KeyedOutput> {
         let mut out = KeyedOutput::default();
-        if self.layout.streaming && self.layout.keys.is_empty() {
+        if self.layout.lacks_key {
             return Err(Error::new(Kind::Invalid, "sessions of a stream need a key beside session_window")
                 .class("STREAM_FAILED")
                 .help("group by session_window(..) and a column, such as the user's id"));

@@ -131,11 +131,6 @@ impl Sessions {
         self.changed.len()
     }
 
-    /// Names of sessions that have become part of others since the changes were last taken.
-    pub fn gone(&self) -> &BTreeSet<Name> {
-        &self.gone
-    }
-
     /// Memory held, in bytes.
     pub fn size(&self) -> usize {
         self.sessions.len() * (size_of::<Name>() * 2 + size_of::<Session>() + 32) + self.free.capacity() * 4

@@ -10,7 +10,7 @@ use crate::pipeline::analysis::Session;
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::settings::Settings;
 use crate::pipeline::text::{Spot, Text};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Expr;
@@ -60,7 +60,7 @@ fn layout(mode: OutputMode) -> Arc<SessionLayout> {
         evicts: mode == OutputMode::Append,
         calls,
         mode,
-        streaming: true,
+        lacks_key: false,
         late: None,
         schema: Arc::new(Schema::new(fields)),
     })

@@ -103,15 +103,16 @@ impl Analyzer<'_> {
         let typed = Resolver { windows, ..self.resolver(&input.scope) }.resolve(time)?;
         let mut micros = Vec::new();
         for size in sizes {
-            let text = match size {
-                Expression::Literal { text: Some(text), .. } => text.clone(),
-                other => {
-                    return Err(Error::invalid("a size of a window is a literal such as '5 minutes'")
-                        .class("_LEGACY_ERROR_TEMP_1215")
-                        .at_if_unplaced(self.text.place(other.spot())));
+            micros.push(match size {
+                // as in Spark, a number is microseconds
+                Expression::Literal { data_type, text: Some(text), .. }
+                    if data_type == "int" || data_type == "bigint" =>
+                {
+                    text.parse().map_err(|_| self.no_size(size.spot()))?
                 }
-            };
-            micros.push(self.size(&text, size.spot())?);
+                Expression::Literal { text: Some(text), .. } => self.size(text, size.spot())?,
+                other => return Err(self.no_size(other.spot())),
+            });
         }
         let slide = micros.get(1).copied().unwrap_or(micros[0]);
         let offset = micros.get(2).copied().unwrap_or(0);
@@ -120,6 +121,12 @@ impl Analyzer<'_> {
             false => self.window_kind(micros[0], slide, offset, at)?,
         };
         Ok((self.window_time(typed, input, at)?, kind))
+    }
+
+    fn no_size(&self, at: Spot) -> Error {
+        Error::invalid("a size of a window is a literal such as '5 minutes'")
+            .class("_LEGACY_ERROR_TEMP_1207")
+            .at_if_unplaced(self.text.place(at))
     }
 
     fn size(&self, text: &str, at: Spot) -> Result<i64> {
