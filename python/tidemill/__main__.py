@@ -29,8 +29,20 @@ def _parser() -> argparse.ArgumentParser:
     test = verbs.add_parser("test", help="run pipeline cases in their DataFrame form")
     test.add_argument("paths", nargs="+", metavar="PATH", help="case files, or directories that hold them")
     test.add_argument("--group", help="only cases of this group")
-    test.add_argument("--parallelism", type=int, default=2, help="state partitions and threads (default 2)")
-    test.add_argument("--restart", action="store_true", help="stop and start the query before every batch")
+    test.add_argument(
+        "--parallelism",
+        type=_numbers,
+        default=[2],
+        metavar="N[,N]",
+        help="state partitions and threads (default 2); of several, every start of the query takes the next",
+    )
+    between = test.add_mutually_exclusive_group()
+    between.add_argument("--restart", action="store_true", help="stop and start the query before every batch")
+    between.add_argument(
+        "--kill",
+        action="store_true",
+        help="kill the query after every batch, while the sink has an epoch that is not committed yet, and start it",
+    )
     test.add_argument(
         "--unsupported",
         choices=("fail", "skip"),
@@ -41,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
 def _test(arguments: argparse.Namespace) -> int:
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     refused = []
@@ -49,7 +65,9 @@ def _test(arguments: argparse.Namespace) -> int:
         group = case.get("group", "")
         if arguments.group is not None and arguments.group != group:
             continue
-        outcome = testing.run_case(path, parallelism=arguments.parallelism, restart=arguments.restart)
+        outcome = testing.run_case(
+            path, parallelism=arguments.parallelism, restart=arguments.restart, kill=arguments.kill
+        )
         verdict = outcome.verdict
         if verdict == "unsupported":
             verdict = "skipped" if arguments.unsupported == "skip" else "failed"

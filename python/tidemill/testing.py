@@ -68,13 +68,16 @@ def read_case(path: str | os.PathLike[str]) -> dict[str, Any]:
     return case
 
 
-def run_case(path: str | os.PathLike[str], *, parallelism: int = 2, restart: bool = False) -> Outcome:
+def run_case(
+    path: str | os.PathLike[str], *, parallelism: int | list[int] = 2, restart: bool = False, kill: bool = False
+) -> Outcome:
     """Runs the DataFrame form of a case; a case without one is skipped.
 
     Args:
         path: the case's file.
-        parallelism: state partitions and threads.
+        parallelism: state partitions and threads; of several, every start of the query takes the next.
         restart: stop and start the query before every batch.
+        kill: kill the query after every batch, while the sink has an epoch that is not committed yet, and start it.
 
     Raises:
         ParseException: the file is no case.
@@ -91,7 +94,8 @@ def run_case(path: str | os.PathLike[str], *, parallelism: int = 2, restart: boo
         return judged(from_engine(error), case.get("expect_error"))
     except Exception as error:  # noqa: BLE001 - whatever the case's own code raises is the case's failure
         return Outcome("failed", f"the DataFrame form raised {type(error).__name__}: {error}")
-    options = json.dumps({"parallelism": parallelism, "restart": restart})
+    several = parallelism if isinstance(parallelism, list) else [parallelism]
+    options = json.dumps({"parallelism": several, "restart": restart, "kill": kill})
     with translated():
         verdict, why = _tidemill.run_case(os.fspath(path), json.dumps(frame._relation), options)
     return Outcome(cast(Verdict, verdict), why)

@@ -5,7 +5,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use tidemill_core::{Error, Kind, Result, ResultExt};
 use tidemill_engine::case::format::Case;
-use tidemill_engine::case::runner::{Outcome, RunOptions, run_sql};
+use tidemill_engine::case::runner::{Between, Outcome, RunOptions, run_sql};
 
 /// Options of the verb.
 #[derive(Debug, Args)]
@@ -18,13 +18,17 @@ pub struct Test {
     #[arg(long)]
     group: Option<String>,
 
-    /// State partitions and threads.
-    #[arg(long, default_value_t = 2)]
-    parallelism: usize,
+    /// State partitions and threads. Of several, as in `1,4`, every start of the query takes the next.
+    #[arg(long, value_delimiter = ',', default_values_t = [2])]
+    parallelism: Vec<usize>,
 
     /// Stop and start the query before every batch.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "kill")]
     restart: bool,
+
+    /// Kill the query after every batch, while the sink has an epoch that is not committed yet, and start it.
+    #[arg(long)]
+    kill: bool,
 
     /// How a case counts that uses what this version does not have yet.
     #[arg(long, value_enum, default_value_t = Unsupported::Fail)]
@@ -57,7 +61,11 @@ impl Test {
             registry: wiring::registry(),
             clock: wiring::clock(),
             parallelism: self.parallelism,
-            restart_always: self.restart,
+            between: match (self.restart, self.kill) {
+                (false, false) => Between::Nothing,
+                (true, _) => Between::Stop,
+                (false, true) => Between::Kill,
+            },
         };
         let (mut passed, mut failed, mut skipped) = (0, 0, 0);
         let mut unsupported = Vec::new();

@@ -4,5 +4,6 @@
 pub mod compare;
 pub mod connect;
 pub mod format;
+mod life;
 pub mod runner;
 pub mod values;

@@ -151,10 +151,7 @@ fn to_value(array: &ArrayRef, row: usize) -> Result<Value> {
         DataType::Int16 => array.as_primitive::<Int16Type>().value(row).into(),
         DataType::Int32 => array.as_primitive::<Int32Type>().value(row).into(),
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
-        DataType::Float32 => {
-            let value = array.as_primitive::<Float32Type>().value(row);
-            double(value.to_string().parse().unwrap_or(f64::from(value)))
-        }
+        DataType::Float32 => double(array.as_primitive::<Float32Type>().value(row).into()),
         DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
         DataType::Decimal128(_, scale) => {
             printing::decimal(array.as_primitive::<Decimal128Type>().value(row), *scale).into()
