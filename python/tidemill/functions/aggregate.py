@@ -21,6 +21,7 @@ __all__ = [
     "bool_or",
     "collect_list",
     "collect_set",
+    "collect_union",
     "corr",
     "count",
     "countDistinct",
@@ -33,10 +34,12 @@ __all__ = [
     "first_value",
     "grouping",
     "grouping_id",
+    "histogram_numeric",
     "kurtosis",
     "last",
     "last_value",
     "listagg",
+    "listagg_distinct",
     "max",
     "max_by",
     "mean",
@@ -46,6 +49,7 @@ __all__ = [
     "mode",
     "percentile",
     "percentile_approx",
+    "product",
     "regr_avgx",
     "regr_avgy",
     "regr_count",
@@ -62,6 +66,7 @@ __all__ = [
     "stddev_pop",
     "stddev_samp",
     "string_agg",
+    "string_agg_distinct",
     "sum",
     "sumDistinct",
     "sum_distinct",
@@ -73,7 +78,7 @@ __all__ = [
 ]
 
 
-def any_value(col: ColumnOrName, ignoreNulls: bool | None = None) -> Column:
+def any_value(col: ColumnOrName, ignoreNulls: bool | Column | None = None) -> Column:
     """Some value of the group."""
     return _ordered("any_value", col, ignoreNulls)
 
@@ -88,9 +93,9 @@ def approx_count_distinct(col: ColumnOrName, rsd: Column | float | None = None) 
     return call("approx_count_distinct", to_column(col), optional(lit, rsd))
 
 
-def approx_percentile(col: ColumnOrName, percentage: Any, accuracy: Column | int | None = None) -> Column:
+def approx_percentile(col: ColumnOrName, percentage: Any, accuracy: Column | int = 10000) -> Column:
     """A percentile, about: another name of `percentile_approx`."""
-    return call("percentile_approx", to_column(col), lit(percentage), optional(lit, accuracy))
+    return call("approx_percentile", to_column(col), lit(percentage), lit(accuracy))
 
 
 def array_agg(col: ColumnOrName) -> Column:
@@ -136,6 +141,11 @@ def collect_list(col: ColumnOrName) -> Column:
 def collect_set(col: ColumnOrName) -> Column:
     """The different values as an array, NULLs left out."""
     return call("collect_set", to_column(col))
+
+
+def collect_union(col: ColumnOrName) -> Column:
+    """The different elements of arrays as one array, NULLs left out."""
+    return call("collect_union", to_column(col))
 
 
 def corr(col1: ColumnOrName, col2: ColumnOrName) -> Column:
@@ -186,7 +196,7 @@ def first(col: ColumnOrName, ignorenulls: bool = False) -> Column:
     return _ordered("first", col, ignorenulls)
 
 
-def first_value(col: ColumnOrName, ignoreNulls: bool | None = None) -> Column:
+def first_value(col: ColumnOrName, ignoreNulls: bool | Column | None = None) -> Column:
     """The first value in order of arrival."""
     return _ordered("first_value", col, ignoreNulls)
 
@@ -201,6 +211,11 @@ def grouping_id(*cols: ColumnOrName | list[ColumnOrName]) -> Column:
     return call("grouping_id", *to_columns(cols))
 
 
+def histogram_numeric(col: ColumnOrName, nBins: Column | int) -> Column:
+    """A histogram of `nBins` bins: an array of their centres ``x`` and counts ``y``."""
+    return call("histogram_numeric", to_column(col), lit(nBins))
+
+
 def kurtosis(col: ColumnOrName) -> Column:
     """The kurtosis of a population, 0 for a normal distribution."""
     return call("kurtosis", to_column(col))
@@ -211,14 +226,19 @@ def last(col: ColumnOrName, ignorenulls: bool = False) -> Column:
     return _ordered("last", col, ignorenulls)
 
 
-def last_value(col: ColumnOrName, ignoreNulls: bool | None = None) -> Column:
+def last_value(col: ColumnOrName, ignoreNulls: bool | Column | None = None) -> Column:
     """The last value in order of arrival."""
     return _ordered("last_value", col, ignoreNulls)
 
 
-def listagg(col: ColumnOrName, delimiter: Column | str | None = None) -> Column:
-    """The values as text, one after the other."""
+def listagg(col: ColumnOrName, delimiter: Column | str | bytes | None = None) -> Column:
+    """The values as text, one after the other in order of arrival, NULLs left out."""
     return call("listagg", to_column(col), optional(lit, delimiter))
+
+
+def listagg_distinct(col: ColumnOrName, delimiter: Column | str | bytes | None = None) -> Column:
+    """The different values as text, one after the other."""
+    return call("listagg", to_column(col), optional(lit, delimiter), distinct=True)
 
 
 def max(col: ColumnOrName) -> Column:
@@ -226,9 +246,9 @@ def max(col: ColumnOrName) -> Column:
     return call("max", to_column(col))
 
 
-def max_by(col: ColumnOrName, ord: ColumnOrName) -> Column:
-    """The value of `col` where `ord` is greatest."""
-    return call("max_by", to_column(col), to_column(ord))
+def max_by(col: ColumnOrName, ord: ColumnOrName, k: int | None = None) -> Column:
+    """The value of `col` where `ord` is greatest, the last of equal ones; with `k` the `k` best as an array."""
+    return call("max_by", to_column(col), to_column(ord), optional(lit, k))
 
 
 def mean(col: ColumnOrName) -> Column:
@@ -246,24 +266,29 @@ def min(col: ColumnOrName) -> Column:
     return call("min", to_column(col))
 
 
-def min_by(col: ColumnOrName, ord: ColumnOrName) -> Column:
-    """The value of `col` where `ord` is least."""
-    return call("min_by", to_column(col), to_column(ord))
+def min_by(col: ColumnOrName, ord: ColumnOrName, k: int | None = None) -> Column:
+    """The value of `col` where `ord` is least, the last of equal ones; with `k` the `k` best as an array."""
+    return call("min_by", to_column(col), to_column(ord), optional(lit, k))
 
 
-def mode(col: ColumnOrName, deterministic: bool | Column | None = None) -> Column:
-    """The most frequent value."""
-    return call("mode", to_column(col), optional(lit, deterministic))
+def mode(col: ColumnOrName, deterministic: bool | Column = False) -> Column:
+    """The most frequent value; here always the least of equally frequent ones."""
+    return call("mode", to_column(col), lit(deterministic))
 
 
-def percentile(col: ColumnOrName, percentage: Any, frequency: Column | int | None = None) -> Column:
-    """A percentile, exact; a list of percentages gives an array."""
-    return call("percentile", to_column(col), lit(percentage), optional(lit, frequency))
+def percentile(col: ColumnOrName, percentage: Any, frequency: Column | int = 1) -> Column:
+    """A percentile, exact; a list of percentages gives an array. `frequency` says how often a value counts."""
+    return call("percentile", to_column(col), lit(percentage), lit(frequency))
 
 
-def percentile_approx(col: ColumnOrName, percentage: Any, accuracy: Column | int | None = None) -> Column:
-    """A percentile, about; a list of percentages gives an array."""
-    return call("percentile_approx", to_column(col), lit(percentage), optional(lit, accuracy))
+def percentile_approx(col: ColumnOrName, percentage: Any, accuracy: Column | int = 10000) -> Column:
+    """A percentile, about, with an error of ``1 / accuracy`` of the count; a list of percentages gives an array."""
+    return call("percentile_approx", to_column(col), lit(percentage), lit(accuracy))
+
+
+def product(col: ColumnOrName) -> Column:
+    """The product, a double."""
+    return call("product", to_column(col))
 
 
 def regr_avgx(y: ColumnOrName, x: ColumnOrName) -> Column:
@@ -323,7 +348,7 @@ def some(col: ColumnOrName) -> Column:
 
 def std(col: ColumnOrName) -> Column:
     """The standard deviation of a sample: another name of `stddev_samp`."""
-    return call("stddev", to_column(col))
+    return call("std", to_column(col))
 
 
 def stddev(col: ColumnOrName) -> Column:
@@ -341,9 +366,14 @@ def stddev_samp(col: ColumnOrName) -> Column:
     return call("stddev_samp", to_column(col))
 
 
-def string_agg(col: ColumnOrName, delimiter: Column | str | None = None) -> Column:
+def string_agg(col: ColumnOrName, delimiter: Column | str | bytes | None = None) -> Column:
     """The values as text, one after the other: another name of `listagg`."""
-    return call("listagg", to_column(col), optional(lit, delimiter))
+    return call("string_agg", to_column(col), optional(lit, delimiter))
+
+
+def string_agg_distinct(col: ColumnOrName, delimiter: Column | str | bytes | None = None) -> Column:
+    """The different values as text: another name of `listagg_distinct`."""
+    return call("string_agg", to_column(col), optional(lit, delimiter), distinct=True)
 
 
 def sum(col: ColumnOrName) -> Column:
@@ -386,6 +416,5 @@ def variance(col: ColumnOrName) -> Column:
     return call("variance", to_column(col))
 
 
-def _ordered(function: str, col: ColumnOrName, ignore_nulls: bool | None) -> Column:
-    node = call(function, to_column(col))._node
-    return Column({**node, "ignore_nulls": True} if ignore_nulls else node)
+def _ordered(function: str, col: ColumnOrName, ignore_nulls: bool | Column | None) -> Column:
+    return call(function, to_column(col), lit(ignore_nulls) if ignore_nulls is not None else None)
