@@ -91,19 +91,17 @@ impl Resolver<'_> {
                 let list = self.resolve_all(list)?;
                 conditional::in_list(input, list, *negated, &self.context("in", at))
             }
-            Expression::Exists { at, .. } => {
-                Err(refuse::not_yet("EXISTS anywhere but as a condition of WHERE joined by AND", self.text, *at))
+            Expression::Exists { .. } => {
+                Err(self.misplaced("EXISTS anywhere but as a condition of WHERE joined by AND", expression))
             }
-            Expression::Subquery { at, .. } => {
-                Err(refuse::not_yet("a query as a value anywhere but in WHERE and in a list", self.text, *at))
+            Expression::Subquery { .. } => {
+                Err(self.misplaced("a query as a value anywhere but in WHERE and in a list", expression))
             }
-            Expression::InSubquery { input, .. } => Err(refuse::not_yet(
-                "IN (SELECT ..) anywhere but as a condition of WHERE joined by AND",
-                self.text,
-                input.spot(),
-            )),
+            Expression::InSubquery { .. } => {
+                Err(self.misplaced("IN (SELECT ..) anywhere but as a condition of WHERE joined by AND", expression))
+            }
             Expression::Alias { input, names } => match names.as_slice() {
-                [name] => Ok(self.resolve(input)?.named(name.clone())),
+                [name] => Ok(self.resolve(input)?.aliased(name)),
                 _ => {
                     // a generator that is not there yet is refused by its own name
                     self.resolve(input)?;
@@ -112,12 +110,7 @@ impl Resolver<'_> {
                         .at_if_unplaced(self.text.place(input.spot())))
                 }
             },
-            Expression::Field { input, field, at } => {
-                let input = self.resolve(input)?;
-                let is_map = matches!(input.data_type, arrow::datatypes::DataType::Map(..));
-                let name = if is_map { format!("{}[{field}]", input.name) } else { format!("{}.{field}", input.name) };
-                nested::field(input, field, self.scope, &self.context("field", *at)).map(|typed| typed.named(name))
-            }
+            Expression::Field { input, field, at } => self.field(input, field, *at),
             Expression::Index { input, index, at } => {
                 let (input, index) = (self.resolve(input)?, self.resolve(index)?);
                 nested::index(input, index, &self.context("[]", *at))
@@ -127,13 +120,26 @@ impl Resolver<'_> {
                 Err(Error::invalid("a function over a window of rows (OVER) does not fit a stream: rows never end")
                     .class("NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING")
                     .at_if_unplaced(self.text.place(function.spot()))
-                    .help("group by window(..) instead, or use it on the batch inside foreachBatch"))
+                    .help("group by window(..), or work on batch.toPandas() in foreachBatch"))
             }
             Expression::Sql { sql } => self.resolve(&sql::parse_expression(sql)?),
         }
     }
 
-    /// Resolves an item of a list or a key of a grouping: a cast of a column keeps the column's name.
+    fn field(&mut self, input: &Expression, field: &str, at: Spot) -> Result<Typed> {
+        let input = self.resolve(input)?;
+        let is_map = matches!(input.data_type, DataType::Map(..));
+        let name = if is_map { format!("{}[{field}]", input.name) } else { format!("{}.{field}", input.name) };
+        nested::field(input, field, self.scope, &self.context("field", at)).map(|typed| typed.named(name))
+    }
+
+    /// A query where none can stand yet.
+    fn misplaced(&self, what: &str, expression: &Expression) -> Error {
+        refuse::not_yet(what, self.text, expression.spot())
+    }
+
+    /// Resolves an item of a list or a key of a grouping: a cast of a column keeps the column's name, and a field
+    /// of a struct has the field's.
     ///
     /// # Errors
     /// As [`Resolver::resolve`].
@@ -143,7 +149,15 @@ impl Resolver<'_> {
             Expression::Sql { sql } => Some(sql::parse_expression(sql)?),
             _ => None,
         };
-        let Expression::Cast { input, .. } = parsed.as_ref().unwrap_or(expression) else { return Ok(typed) };
+        let written = parsed.as_ref().unwrap_or(expression);
+        if let Expression::Column { name, .. } = written
+            && matches!(&typed.expr, datafusion::logical_expr::Expr::ScalarFunction(_))
+            && let Some(last) = name.last()
+        {
+            // a field of a struct has its own name
+            return Ok(typed.named(last.clone()));
+        }
+        let Expression::Cast { input, .. } = written else { return Ok(typed) };
         let Expression::Column { name, at } = &**input else { return Ok(typed) };
         Ok(match self.scope.find(name, self.text, *at) {
             Ok((attribute, [])) => typed.named(attribute.name),
@@ -218,8 +232,13 @@ impl Resolver<'_> {
                     .help("add it to GROUP BY, or wrap it in first() or another aggregate")
             })?;
         }
-        for field in fields {
-            typed = nested::field(typed, field, self.scope, &self.context("field", at))?;
+        if let [first, rest @ ..] = fields {
+            let mut shown = format!("{}.{first}", attribute.name);
+            rest.iter().for_each(|field| shown += &format!(".{field}"));
+            for field in fields {
+                typed = nested::field(typed, field, self.scope, &self.context("field", at))?;
+            }
+            typed.name = shown;
         }
         Ok(typed)
     }
