@@ -42,6 +42,11 @@ pub fn divide_by_zero() -> Error {
     Error::new(Kind::Data, "division by zero").class("DIVIDE_BY_ZERO").help("SET ansi = false to get NULL instead")
 }
 
+/// Spark's error for the remainder of a division by zero under ANSI rules.
+pub fn remainder_by_zero() -> Error {
+    Error::new(Kind::Data, "remainder by zero").class("REMAINDER_BY_ZERO").help("use try_mod to get NULL instead")
+}
+
 /// Spark's error for an arithmetic overflow under ANSI rules; `instead` is the `try_` function, if any.
 pub fn overflow(instead: &str) -> Error {
     let error = Error::new(Kind::Data, "arithmetic overflow").class("ARITHMETIC_OVERFLOW");

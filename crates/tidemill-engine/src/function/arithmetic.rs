@@ -4,7 +4,7 @@
 //! reference; observed in the golden cases `decimal_*` and `ansi_*`.
 
 use super::native::Native;
-use crate::errors::{divide_by_zero, overflow};
+use crate::errors::{divide_by_zero, overflow, remainder_by_zero};
 use crate::pipeline::analysis::coerce;
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::expression::BinaryOperator;
@@ -113,9 +113,8 @@ where
     T::Native: WholeNumber,
 {
     if operator == BinaryOperator::Modulo {
-        return with_divisor(left.as_primitive::<T>(), right.as_primitive::<T>(), on_error, |left, right| {
-            left.remainder(right)
-        });
+        let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+        return with_divisor(operator, left, right, on_error, |left, right| Ok(left.remainder(right)));
     }
     if on_error == OnError::Null {
         let compute = |left: T::Native, right: T::Native| match operator {
@@ -136,7 +135,11 @@ where
         _ if fail => (numeric::mul(left, right), "try_multiply"),
         _ => (numeric::mul_wrapping(left, right), ""),
     };
-    result.map_err(|_| overflow(instead))
+    let small = matches!(left.data_type(), DataType::Int8 | DataType::Int16);
+    result.map_err(|_| match small {
+        true => overflow(instead).class("BINARY_ARITHMETIC_OVERFLOW"),
+        false => overflow(instead),
+    })
 }
 
 /// The checked operations of the four whole-number types.
@@ -173,29 +176,38 @@ where
         BinaryOperator::Subtract => Ok(numeric::sub(left, right)?),
         BinaryOperator::Multiply => Ok(numeric::mul(left, right)?),
         BinaryOperator::Divide => {
-            with_divisor(left.as_primitive::<T>(), right.as_primitive::<T>(), on_error, |left, right| left / right)
+            let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+            with_divisor(operator, left, right, on_error, |left, right| Ok(left / right))
         }
-        _ => with_divisor(left.as_primitive::<T>(), right.as_primitive::<T>(), on_error, |left, right| left % right),
+        _ => {
+            let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+            with_divisor(operator, left, right, on_error, |left, right| Ok(left % right))
+        }
     }
 }
 
 /// Division and remainder: a zero divisor is an error or NULL.
 fn with_divisor<T: ArrowPrimitiveType>(
+    operator: BinaryOperator,
     left: &PrimitiveArray<T>,
     right: &PrimitiveArray<T>,
     on_error: OnError,
-    compute: impl Fn(T::Native, T::Native) -> T::Native,
+    compute: impl Fn(T::Native, T::Native) -> Result<T::Native>,
 ) -> Result<ArrayRef>
 where
     T::Native: Default + PartialEq,
 {
     let zero = T::Native::default();
     let result: PrimitiveArray<T> = zip(left, right, |left, right| match (right == zero, on_error) {
-        (false, _) => Ok(Some(compute(left, right))),
-        (true, OnError::Fail) => Err(divide_by_zero()),
+        (false, _) => compute(left, right).map(Some),
+        (true, OnError::Fail) => Err(zero_divisor(operator)),
         (true, _) => Ok(None),
     })?;
     Ok(Arc::new(result))
+}
+
+fn zero_divisor(operator: BinaryOperator) -> Error {
+    if operator == BinaryOperator::Modulo { remainder_by_zero() } else { divide_by_zero() }
 }
 
 /// Row by row where both sides have a value.
@@ -223,11 +235,15 @@ fn integer_divide(left: Typed, right: Typed, on_error: OnError) -> Option<Typed>
     if coerce::is_float(&common) {
         return None;
     }
+    let operator = BinaryOperator::IntegerDivide;
     let body: Box<OfTwo> = match common {
         DataType::Decimal128(..) => Box::new(move |left, right| divide_decimals_whole(left, right, on_error)),
         _ => Box::new(move |left, right| {
             let (left, right) = (left.as_primitive::<Int64Type>(), right.as_primitive::<Int64Type>());
-            with_divisor(left, right, on_error, |left, right| left.wrapping_div(right))
+            with_divisor(operator, left, right, on_error, |left, right| match (left.checked_div(right), on_error) {
+                (None, OnError::Fail) => Err(overflow("")),
+                _ => Ok(left.wrapping_div(right)),
+            })
         }),
     };
     let operand = match common {
@@ -303,7 +319,7 @@ fn one_decimal(
     on_error: OnError,
 ) -> Result<Option<i128>> {
     if right.0 == 0 && matches!(operator, BinaryOperator::Divide | BinaryOperator::Modulo) {
-        return if on_error == OnError::Fail { Err(divide_by_zero()) } else { Ok(None) };
+        return if on_error == OnError::Fail { Err(zero_divisor(operator)) } else { Ok(None) };
     }
     let (value_left, value_right) = (i256::from_i128(left.0), i256::from_i128(right.0));
     let shared = left.1.max(right.1);

@@ -1,17 +1,20 @@
 //! CASE, COALESCE, IN, AND, OR and the functions that are short for them.
 
+use super::native::Native;
 use super::{CallContext, Entry, MANY};
 use crate::pipeline::analysis::coerce;
 use crate::pipeline::analysis::expression::{condition, to_common};
 use crate::pipeline::analysis::operator;
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::expression::BinaryOperator;
+use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn;
 use datafusion::logical_expr::expr::{Case, InList};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use tidemill_core::Result;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
+use std::sync::Arc;
+use tidemill_core::{Error, Kind, Result};
 
 pub const ENTRIES: &[Entry] = &[
     Entry { names: &["coalesce"], arguments: (1, MANY), build: |context, arguments| coalesce(arguments, context) },
@@ -19,6 +22,11 @@ pub const ENTRIES: &[Entry] = &[
     Entry { names: &["nvl2"], arguments: (3, 3), build: nvl2 },
     Entry { names: &["nullif"], arguments: (2, 2), build: nullif },
     Entry { names: &["nanvl"], arguments: (2, 2), build: nanvl },
+    Entry { names: &["zeroifnull"], arguments: (1, 1), build: zero_if_null },
+    Entry { names: &["nullifzero"], arguments: (1, 1), build: null_if_zero },
+    Entry { names: &["equal_null"], arguments: (2, 2), build: equal_null },
+    Entry { names: &["assert_true"], arguments: (1, 2), build: assert_true },
+    Entry { names: &["raise_error"], arguments: (1, 1), build: raise_error },
     Entry { names: &["if", "iff"], arguments: (3, 3), build: if_then },
     Entry { names: &["isnull"], arguments: (1, 1), build: |_, arguments| unary(arguments, "IS NULL", Expr::IsNull) },
     Entry {
@@ -100,6 +108,66 @@ fn nullif(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed>
     case(vec![(equal, null)], Some(first), context).map(|typed| typed.named(""))
 }
 
+fn zero() -> Typed {
+    Typed::literal(ScalarValue::Int32(Some(0)), "0")
+}
+
+fn zero_if_null(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    coalesce(vec![arguments.remove(0), zero()], context)
+}
+
+fn null_if_zero(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    nullif(context, vec![arguments.remove(0), zero()])
+}
+
+/// `<=>` as a function.
+fn equal_null(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let (right, left) = (arguments.remove(1), arguments.remove(0));
+    operator::binary(BinaryOperator::NullSafeEqual, left, right, context.session, context.text, context.at)
+        .map(|typed| typed.named(""))
+}
+
+fn raised(message: &str) -> Error {
+    Error::new(Kind::Data, message).class("USER_RAISED_EXCEPTION")
+}
+
+/// NULL where the condition is true; elsewhere the query fails.
+fn assert_true(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let message = if arguments.len() == 2 { arguments.pop() } else { None };
+    let test = condition(arguments.remove(0), "the argument of assert_true", context.text, context.at)?;
+    let message = message.unwrap_or_else(|| {
+        let text = format!("'{}' is not true!", test.name);
+        Typed::literal(ScalarValue::Utf8(Some(text.clone())), text)
+    });
+    let shown = format!("assert_true({}, {})", test.name, message.name);
+    let message = super::as_text(message, context)?;
+    let body = |arguments: &[ArrayRef], rows: usize| {
+        let (holds, messages) = (arguments[0].as_boolean(), arguments[1].as_string::<i32>());
+        match (0..rows).find(|row| holds.is_null(*row) || !holds.value(*row)) {
+            Some(row) => Err(raised(if messages.is_valid(row) { messages.value(row) } else { "" })),
+            None => Ok(new_null_array(&DataType::Null, rows)),
+        }
+    };
+    let arguments = vec![test.expr, message.expr];
+    let expr = Native::call_with(Volatility::Volatile, "assert_true", "", DataType::Null, arguments, Arc::new(body));
+    Ok(Typed::new(expr, DataType::Null, shown))
+}
+
+/// Fails for every row it is computed for.
+fn raise_error(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let message = super::as_text(arguments.remove(0), context)?;
+    let body = |arguments: &[ArrayRef], rows: usize| {
+        let messages = arguments[0].as_string::<i32>();
+        match rows {
+            0 => Ok(new_null_array(&DataType::Null, 0)),
+            _ => Err(raised(if messages.is_valid(0) { messages.value(0) } else { "" })),
+        }
+    };
+    let arguments = vec![message.expr];
+    let expr = Native::call_with(Volatility::Volatile, "raise_error", "", DataType::Null, arguments, Arc::new(body));
+    Ok(Typed::new(expr, DataType::Null, ""))
+}
+
 fn if_then(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let otherwise = arguments.pop();
     let (then, test) = (arguments.remove(1), arguments.remove(0));
@@ -121,6 +189,11 @@ fn not(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
 
 /// NULLs are passed over; NaN is the largest double.
 fn extreme(arguments: Vec<Typed>, context: &CallContext<'_>, largest: bool) -> Result<Typed> {
+    let kinds = arguments.iter().map(|argument| &argument.data_type);
+    if kinds.clone().try_fold(DataType::Null, |common, of| coerce::common_strict(&common, of)).is_none() {
+        let last = kinds.last().unwrap_or(&DataType::Null);
+        return Err(context.wrong_type("values of one type", last));
+    }
     let (arguments, common) = to_common(arguments, context)?;
     let list = arguments.into_iter().map(|argument| operator::normalized(argument).expr).collect();
     let expr = if largest { expr_fn::greatest(list) } else { expr_fn::least(list) };

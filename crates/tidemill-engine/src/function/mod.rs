@@ -5,6 +5,7 @@
 
 pub mod arithmetic;
 pub mod array;
+mod avro;
 pub mod cast;
 pub mod conditional;
 pub mod constant;
@@ -105,8 +106,16 @@ const FAMILIES: &[&[Entry]] = &[
     encoding::transfer::ENTRIES,
     numeric::format::ENTRIES,
     numeric::grouped::ENTRIES,
+    numeric::printf::ENTRIES,
     uuid::ENTRIES,
+    avro::ENTRIES,
     math::ENTRIES,
+    math::bits::ENTRIES,
+    math::doubles::ENTRIES,
+    math::doubles::UNARY,
+    math::random::ENTRIES,
+    math::rounding::ENTRIES,
+    math::tries::ENTRIES,
     conditional::ENTRIES,
     datetime::ENTRIES,
     datetime::dates::ENTRIES,
@@ -154,7 +163,7 @@ pub fn expect_known(name: &str, context: &CallContext<'_>) -> Result<()> {
 /// An unknown function (with the nearest), a wrong number or type of arguments, a function of Spark
 /// that is not there yet.
 pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<Typed> {
-    let shown = arguments.iter().map(|argument| argument.name.clone()).collect::<Vec<_>>().join(", ");
+    let shown = arguments.iter().map(Typed::shown).collect::<Vec<_>>().join(", ");
     let extra = context.session.functions.iter().find(|extra| extra.signature().name == name);
     // a function of the user's program takes the place of one of ours, as in Spark
     if let Some(users) = extra.filter(|extra| extra.takes_anything()) {

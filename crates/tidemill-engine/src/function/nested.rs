@@ -34,6 +34,11 @@ pub const ENTRIES: &[Entry] = &[
 /// `struct.field`, by name and ignoring case as the session says.
 pub fn field(input: Typed, name: &str, scope: &Scope, context: &CallContext<'_>) -> Result<Typed> {
     let shown = format!("{}.{name}", input.name);
+    if let DataType::List(element) = &input.data_type
+        && let DataType::Struct(fields) = element.data_type()
+    {
+        return field_of_each(&input, fields, name, scope, context);
+    }
     let DataType::Struct(fields) = &input.data_type else {
         if let DataType::Map(..) = input.data_type {
             let key = Typed::literal(ScalarValue::Utf8(Some(name.to_owned())), name);
@@ -66,6 +71,32 @@ pub fn field(input: Typed, name: &str, scope: &Scope, context: &CallContext<'_>)
         move |arguments, _| take_field(arguments[0].as_struct(), position),
     );
     Ok(Typed::new(expr, result, shown.rsplit('.').next().unwrap_or(name)))
+}
+
+/// `structs.field` of an array of structs: the field of each.
+fn field_of_each(
+    input: &Typed,
+    fields: &Fields,
+    name: &str,
+    scope: &Scope,
+    context: &CallContext<'_>,
+) -> Result<Typed> {
+    let Some(position) = fields.iter().position(|field| scope.same(field.name(), name)) else {
+        return Err(Error::invalid(format!("the structs of `{}` have no field `{name}`", input.name))
+            .class("FIELD_NOT_FOUND")
+            .at_if_unplaced(context.text.place(context.at)));
+    };
+    let element = fields[position].data_type().clone();
+    let result = types::array_of(element.clone());
+    let arguments = vec![input.expr.clone()];
+    let expr = Native::call("get_fields", position.to_string(), result.clone(), arguments, move |arguments, _| {
+        let list = arguments[0].as_list::<i32>();
+        let values = take_field(list.values().as_struct(), position)?;
+        let field = Arc::new(Field::new_list_field(element.clone(), true));
+        let list = arrow::array::ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned())?;
+        Ok(Arc::new(list) as ArrayRef)
+    });
+    Ok(Typed::new(expr, result, name))
 }
 
 /// A field's values, NULL where the struct is.
@@ -157,6 +188,12 @@ fn map_values(map: &ArrayRef, by: &ArrayRef) -> Result<ArrayRef> {
 /// Positions count from 1, negative ones from the end.
 fn element_at(context: &CallContext<'_>, mut arguments: Vec<Typed>, fails: bool) -> Result<Typed> {
     let (by, input) = (arguments.remove(1), arguments.remove(0));
+    if let DataType::Map(entries, _) = &input.data_type
+        && let Some((key, _)) = coerce::entry_types(entries)
+        && coerce::common_strict(&key, &by.data_type).is_none()
+    {
+        return Err(context.wrong_type(&format!("a key of type {}", types::name(&key)), &by.data_type));
+    }
     let DataType::List(element) = &input.data_type else {
         return index(input, by, context).map(|typed| typed.named(""));
     };
@@ -189,8 +226,12 @@ fn element_at(context: &CallContext<'_>, mut arguments: Vec<Typed>, fails: bool)
 
 fn make_struct(_: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
     let names = arguments.iter().enumerate().map(|(index, argument)| match &argument.expr {
-        datafusion::logical_expr::Expr::Literal(..) => format!("col{}", index + 1),
-        _ => argument.name.clone(),
+        _ if argument.alias_of.is_some() => argument.name.clone(),
+        datafusion::logical_expr::Expr::Column(_) => argument.name.clone(),
+        datafusion::logical_expr::Expr::ScalarFunction(call) if call.func.name() == "get_field" => {
+            argument.name.rsplit('.').next().unwrap_or_default().to_owned()
+        }
+        _ => format!("col{}", index + 1),
     });
     let names = names.collect();
     Ok(structure(names, arguments))
@@ -249,18 +290,29 @@ fn array(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
 
 fn size(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let argument = arguments.remove(0);
+    let argument = match argument.data_type {
+        DataType::Null => argument.widened(&types::array_of(DataType::Null)),
+        _ => argument,
+    };
     if !matches!(argument.data_type, DataType::List(_) | DataType::Map(..)) {
         return Err(context.wrong_type("an ARRAY or MAP", &argument.data_type));
     }
-    let expr = Native::call("size", "", DataType::Int32, vec![argument.expr], |arguments, _| {
+    // without ANSI rules NULL has the size -1
+    let of_null = if context.session.settings.ansi() { None } else { Some(-1) };
+    let parameters = format!("{of_null:?}");
+    let expr = Native::call("size", parameters, DataType::Int32, vec![argument.expr], move |arguments, _| {
         let lengths: Int32Array = match arguments[0].data_type() {
             DataType::Map(..) => {
                 let map = arguments[0].as_map();
-                (0..map.len()).map(|row| map.is_valid(row).then(|| map.value_length(row))).collect()
+                (0..map.len())
+                    .map(|row| if map.is_valid(row) { Some(map.value_length(row)) } else { of_null })
+                    .collect()
             }
             _ => {
                 let list = arguments[0].as_list::<i32>();
-                (0..list.len()).map(|row| list.is_valid(row).then(|| list.value_length(row))).collect()
+                (0..list.len())
+                    .map(|row| if list.is_valid(row) { Some(list.value_length(row)) } else { of_null })
+                    .collect()
             }
         };
         Ok(Arc::new(lengths) as ArrayRef)

@@ -168,6 +168,8 @@ pub enum BinaryOperator {
     BitXor,
     ShiftLeft,
     ShiftRight,
+    /// `>>>`: zeros come in from the left.
+    ShiftRightUnsigned,
     /// `||`.
     Concat,
 }
@@ -196,6 +198,7 @@ impl BinaryOperator {
             BinaryOperator::BitXor => "^",
             BinaryOperator::ShiftLeft => "<<",
             BinaryOperator::ShiftRight => ">>",
+            BinaryOperator::ShiftRightUnsigned => ">>>",
             BinaryOperator::Concat => "||",
         }
     }

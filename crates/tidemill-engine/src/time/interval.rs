@@ -76,6 +76,97 @@ impl Interval {
     }
 }
 
+/// The units an interval can be shown in, the largest first.
+const SHOWN: [&str; 4] = ["DAY", "HOUR", "MINUTE", "SECOND"];
+
+/// Spark's name of the interval literal `text`: `10 minutes` is `INTERVAL '10' MINUTE`. `None` for no interval,
+/// or one with both months and days.
+pub fn literal_name(text: &str) -> Option<String> {
+    let parsed = Interval::parse(text)?;
+    let lower = text.to_lowercase();
+    let words = lower.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty());
+    let units: Vec<&str> = words.map(|word| word.strip_suffix('s').unwrap_or(word)).collect();
+    let has = |unit: &str| units.contains(&unit);
+    if has("year") || has("month") {
+        let months = parsed.months;
+        return (parsed.days == 0 && parsed.micros == 0).then(|| match (has("year"), has("month")) {
+            (true, true) => months_text(months),
+            (true, false) => format!("INTERVAL '{}' YEAR", months / 12),
+            _ => format!("INTERVAL '{months}' MONTH"),
+        });
+    }
+    let rank = |unit: &&str| match *unit {
+        "week" | "day" | "d" => Some(0),
+        "hour" | "h" => Some(1),
+        "minute" | "min" | "m" => Some(2),
+        "interval" | "to" => None,
+        _ => Some(3),
+    };
+    let first = units.iter().filter_map(rank).min()?;
+    let last = units.iter().filter_map(rank).max()?;
+    Some(micros_text(parsed.fixed_micros()?, first, last))
+}
+
+/// Months as Spark shows them: `INTERVAL '1-2' YEAR TO MONTH`.
+pub fn months_text(months: i64) -> String {
+    let sign = if months < 0 { "-" } else { "" };
+    let months = months.unsigned_abs();
+    format!("INTERVAL '{sign}{}-{}' YEAR TO MONTH", months / 12, months % 12)
+}
+
+/// Microseconds as Spark shows them, from one unit to another: 0 is a day, 3 a second.
+pub fn micros_text(micros: i64, first: usize, last: usize) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let whole = micros.unsigned_abs();
+    let sizes: [u64; 4] = [86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000];
+    let mut text = String::new();
+    let mut rest = whole;
+    for unit in first..=last.min(3) {
+        let (count, left) = (rest / sizes[unit], rest % sizes[unit]);
+        rest = left;
+        text += match unit {
+            _ if unit == first => "",
+            1 => " ",
+            _ => ":",
+        };
+        text += &if unit == 0 { count.to_string() } else { format!("{count:02}") };
+    }
+    if last == 3 && rest != 0 {
+        text += &format!(".{rest:06}");
+        text.truncate(text.trim_end_matches('0').len());
+    }
+    let units = match first == last {
+        true => SHOWN[first].to_owned(),
+        false => format!("{} TO {}", SHOWN[first], SHOWN[last.min(3)]),
+    };
+    format!("INTERVAL '{sign}{text}' {units}")
+}
+
+/// A calendar interval as Spark shows it: `1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds`.
+pub fn calendar_text(months: i64, days: i64, micros: i64) -> String {
+    let mut parts: Vec<String> = vec![];
+    let mut push = |count: i64, unit: &str| {
+        if count != 0 {
+            parts.push(format!("{count} {unit}"));
+        }
+    };
+    push(months / 12, "years");
+    push(months % 12, "months");
+    push(days, "days");
+    push(micros / (3600 * SECOND), "hours");
+    push(micros / (60 * SECOND) % 60, "minutes");
+    let seconds = micros % (60 * SECOND);
+    if seconds != 0 {
+        let sign = if seconds < 0 { "-" } else { "" };
+        let (whole, fraction) = (seconds.abs() / SECOND, seconds.abs() % SECOND);
+        let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}") };
+        let text = format!("{sign}{whole}{fraction}");
+        let text = if text.contains('.') { text.trim_end_matches('0') } else { &text };
+        parts.push(format!("{text} seconds"));
+    }
+    if parts.is_empty() { "0 seconds".into() } else { parts.join(" ") }
+}
+
 /// Cuts `1-2 year to month` into the value and its units.
 fn split_range(text: &str) -> Option<(&str, (&str, &str))> {
     let (before, last) = text.rsplit_once(" to ")?;

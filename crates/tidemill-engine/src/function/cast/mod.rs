@@ -41,6 +41,11 @@ pub fn cast(typed: Typed, to: &DataType, mode: Mode, zone: Tz) -> Result<Typed, 
     if !castable(&from, to) {
         return Err((from, to.clone()));
     }
+    if let (DataType::Duration(_) | DataType::Interval(_), DataType::Utf8) = (&from, to)
+        && let Some(text) = interval_text(&typed)
+    {
+        return Ok(text.named(name));
+    }
     if widens(&from, to) {
         return Ok(typed.widened(to).named(name));
     }
@@ -53,6 +58,26 @@ pub fn cast(typed: Typed, to: &DataType, mode: Mode, zone: Tz) -> Result<Typed, 
         move |arguments, _| cast_array(&arguments[0], &wanted, mode, zone),
     );
     Ok(Typed::new(expr, to.clone(), name))
+}
+
+/// An interval as text where the units it has are known: a literal shows those it was written with, two dates
+/// are apart by days.
+fn interval_text(typed: &Typed) -> Option<Typed> {
+    use datafusion::common::ScalarValue;
+    if typed.as_literal().is_some() && typed.name.starts_with("INTERVAL") {
+        return Some(Typed::literal(ScalarValue::Utf8(Some(typed.name.clone())), ""));
+    }
+    let datafusion::logical_expr::Expr::ScalarFunction(call) = &typed.expr else { return None };
+    (call.func.name() == "subtract_dates").then(|| {
+        let arguments = vec![typed.expr.clone()];
+        let expr = Native::call("days_text", "", DataType::Utf8, arguments, |arguments, _| {
+            let micros = arguments[0].as_primitive::<arrow::datatypes::DurationMicrosecondType>();
+            let texts =
+                micros.iter().map(|micros| micros.map(|micros| crate::time::interval::micros_text(micros, 0, 0)));
+            Ok(Arc::new(texts.collect::<StringArray>()) as ArrayRef)
+        });
+        Typed::new(expr, DataType::Utf8, "")
+    })
 }
 
 /// Casts the columnar library does with no loss and no error.
@@ -75,6 +100,7 @@ fn castable(from: &DataType, to: &DataType) -> bool {
     let number = |of: &DataType| matches!(of, Int8 | Int16 | Int32 | Int64 | Float32 | Float64 | Decimal128(..));
     match (from, to) {
         (Null, _) => true,
+        (Duration(_) | Interval(_), Utf8) => true,
         (Duration(_) | Interval(_), _) | (_, Duration(_) | Interval(_)) => false,
         (_, Utf8) => true,
         (Utf8, Boolean | Binary | Date32 | Timestamp(..)) => true,

@@ -1,11 +1,11 @@
 //! Values as Spark prints them: doubles as Java does, timestamps in the session's zone, structs in
 //! braces.
 
-use crate::time::text;
+use crate::time::{interval, text};
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimestampMicrosecondType,
 };
 use chrono_tz::Tz;
 use std::fmt::Write as _;
@@ -66,6 +66,19 @@ fn print_value(array: &ArrayRef, row: usize, zone: Tz, out: &mut String) -> Resu
                 print_element(entries.column(1), entry, zone, out)?;
             }
             out.push('}');
+        }
+        DataType::Duration(_) => {
+            let micros = array.as_primitive::<DurationMicrosecondType>().value(row);
+            out.push_str(&interval::micros_text(micros, 0, 3));
+        }
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            let months = array.as_primitive::<IntervalYearMonthType>().value(row);
+            out.push_str(&interval::months_text(i64::from(months)));
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let value = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            let (months, days) = (i64::from(value.months), i64::from(value.days));
+            out.push_str(&interval::calendar_text(months, days, value.nanoseconds / 1000));
         }
         DataType::Null => out.push_str("null"),
         other => return Err(Error::bug(format!("{other} cannot be printed"))),

@@ -118,18 +118,23 @@ fn months_between(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Resul
 }
 
 fn months_apart(one: i64, other: i64, session: Tz) -> Option<f64> {
-    let (one, other) = (zone::to_wall_clock(one, session), zone::to_wall_clock(other, session));
-    let first = date_of(i32::try_from(one.div_euclid(DAY)).ok()?)?;
-    let second = date_of(i32::try_from(other.div_euclid(DAY)).ok()?)?;
+    let day = |instant: i64| {
+        let wall = zone::to_wall_clock(instant, session);
+        date_of(i32::try_from(wall.div_euclid(DAY)).ok()?)
+    };
+    let (first, second) = (day(one)?, day(other)?);
     let months = |date: chrono::NaiveDate| f64::from(date.year()) * 12.0 + f64::from(date.month());
     let whole = months(first) - months(second);
     let is_last = |date: chrono::NaiveDate| calendar::last_of_month(date) == date;
     if first.day() == second.day() || (is_last(first) && is_last(second)) {
         return Some(whole);
     }
-    let seconds = |wall: i64| wall.rem_euclid(DAY) / SECOND;
+    // of the day that has passed, which a change of the clocks makes longer or shorter
+    let seconds = |instant: i64, date: chrono::NaiveDate| {
+        (instant - zone::from_wall_clock(i64::from(days_of(date)) * DAY, session)).div_euclid(SECOND)
+    };
     let days = i64::from(first.day()) - i64::from(second.day());
-    let apart = days * 86_400 + seconds(one) - seconds(other);
+    let apart = days * 86_400 + seconds(one, first) - seconds(other, second);
     Some(whole + apart as f64 / (31.0 * 86_400.0))
 }
 

@@ -303,6 +303,9 @@ impl Resolver<'_> {
         if call.arguments.iter().any(|argument| matches!(argument, Expression::Lambda { .. })) {
             return Err(function::lambda::misplaced(&self.context(&name, call.at)));
         }
+        if name == "struct" {
+            return self.structure(call);
+        }
         let arguments = self.resolve_all(&call.arguments)?;
         function::build(&name, arguments, &self.context(&name, call.at))
     }

@@ -69,7 +69,7 @@ fn parse(of: &DataType, text: &str, session: &Session) -> Option<ScalarValue> {
 
 fn interval(text: &str) -> Option<Typed> {
     let parsed = Interval::parse(text)?;
-    let name = format!("INTERVAL '{}'", text.trim());
+    let name = crate::time::interval::literal_name(text).unwrap_or_else(|| format!("INTERVAL '{}'", text.trim()));
     let value = match (parsed.months, parsed.fixed_micros()) {
         (_, Some(micros)) => ScalarValue::DurationMicrosecond(Some(micros)),
         (months, None) if parsed.days == 0 && parsed.micros == 0 => {

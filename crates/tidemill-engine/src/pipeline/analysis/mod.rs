@@ -21,6 +21,7 @@ pub mod scope;
 mod select;
 mod session;
 mod sort;
+mod structure;
 mod stream_join;
 mod subquery;
 mod support;
@@ -116,7 +117,7 @@ impl<'a> Analyzer<'a> {
     /// # Errors
     /// The first thing that is wrong with it, with its place.
     pub fn analyze(&self, relation: &Relation) -> Result<Arc<Plan>> {
-        push::push_conditions(&self.relation(relation)?.plan)
+        push::push_conditions(&self.shown(self.relation(relation)?).plan)
     }
 
     /// Checks that a plan fits a stream in an output mode.

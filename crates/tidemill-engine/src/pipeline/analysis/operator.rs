@@ -48,8 +48,9 @@ pub fn binary(
         BinaryOperator::BitAnd | BinaryOperator::BitOr | BinaryOperator::BitXor => {
             bitwise(operator, left.clone(), right.clone()).ok_or_else(mismatch)
         }
-        BinaryOperator::ShiftLeft => function::build("shiftleft", vec![left, right], &context),
-        BinaryOperator::ShiftRight => function::build("shiftright", vec![left, right], &context),
+        BinaryOperator::ShiftLeft | BinaryOperator::ShiftRight | BinaryOperator::ShiftRightUnsigned => {
+            function::build(operator.symbol(), vec![left, right], &context)
+        }
         _ => comparison(operator, left.clone(), right.clone(), &context)?.ok_or_else(mismatch),
     }
 }

@@ -7,6 +7,9 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use std::any::TypeId;
 
+/// How tightly `<<`, `>>` and `>>>` bind: more than `&`, less than `+`.
+const SHIFT: u8 = 26;
+
 /// The dialect, for the parser's lifetime.
 pub static SPARK: Spark = Spark(SparkSqlDialect {});
 
@@ -107,12 +110,23 @@ impl Dialect for Spark {
     /// `div` binds like `*`; the crate's own rule forgets the precedence.
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         match parser.peek_token_ref().token {
+            // between + and &
+            Token::ShiftLeft | Token::ShiftRight => Some(Ok(SHIFT)),
             Token::Word(ref word) if word.keyword == Keyword::DIV => Some(Ok(self.prec_value(Precedence::MulDivModOp))),
             _ => None,
         }
     }
 
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if parser.peek_token_ref().token == Token::ShiftRight && parser.peek_nth_token_ref(1).token == Token::Gt {
+            parser.next_token();
+            parser.next_token();
+            return Some(parser.parse_subexpr(precedence).map(|right| Expr::BinaryOp {
+                left: Box::new(left.clone()),
+                op: BinaryOperator::Custom(">>>".to_owned()),
+                right: Box::new(right),
+            }));
+        }
         if !parser.parse_keyword(Keyword::DIV) {
             return None;
         }

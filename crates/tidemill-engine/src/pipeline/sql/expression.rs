@@ -94,9 +94,9 @@ impl Converter<'_> {
                 Ok(Expression::call("extract", vec![field, input], at))
             }
             Expr::Position { expr, r#in } => self.named("locate", vec![*expr, *r#in], at),
-            Expr::Substring { expr, substring_from, substring_for, .. } => {
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
                 let arguments = [Some(expr), substring_from, substring_for].into_iter().flatten().map(|part| *part);
-                self.named("substring", arguments.collect(), at)
+                self.named(if shorthand { "substr" } else { "substring" }, arguments.collect(), at)
             }
             Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
                 let name = match trim_where {
@@ -162,6 +162,7 @@ impl Converter<'_> {
             ast::BinaryOperator::BitwiseXor => BinaryOperator::BitXor,
             ast::BinaryOperator::PGBitwiseShiftLeft => BinaryOperator::ShiftLeft,
             ast::BinaryOperator::PGBitwiseShiftRight => BinaryOperator::ShiftRight,
+            ast::BinaryOperator::Custom(symbol) if symbol == ">>>" => BinaryOperator::ShiftRightUnsigned,
             ast::BinaryOperator::StringConcat => BinaryOperator::Concat,
             other => return Err(self.refuse(&format!("the operator `{other}` is not Spark SQL"), at)),
         };
@@ -171,10 +172,15 @@ impl Converter<'_> {
     fn unary(&mut self, op: ast::UnaryOperator, expr: Expr, at: Spot) -> Result<Expression> {
         match op {
             ast::UnaryOperator::Not | ast::UnaryOperator::BangNot => self.named("not", vec![expr], at),
-            ast::UnaryOperator::Plus => self.expression(expr),
+            ast::UnaryOperator::Plus => Ok(match self.expression(expr)? {
+                literal @ Expression::Literal { .. } => literal,
+                inner => Expression::call("positive", vec![inner], at),
+            }),
             ast::UnaryOperator::BitwiseNot => self.named("bitwise_not", vec![expr], at),
             ast::UnaryOperator::Minus => Ok(match self.expression(expr)? {
-                Expression::Literal { data_type, text: Some(text), at: spot } if data_type != "string" => {
+                Expression::Literal { data_type, text: Some(text), at: spot }
+                    if !matches!(data_type.as_str(), "string" | "interval") && !text.starts_with('-') =>
+                {
                     negative_literal(&data_type, &text, spot)
                 }
                 inner => Expression::call("negative", vec![inner], at),

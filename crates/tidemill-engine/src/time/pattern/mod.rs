@@ -141,6 +141,9 @@ fn check(text: &str, letter: char, count: usize, parsing: bool) -> Result<()> {
 
 fn wrong(pattern: &str, class: &str, why: &str) -> Error {
     let error = Error::invalid(format!("the datetime pattern '{pattern}' is not valid: {why}"));
+    if pattern.split('\'').step_by(2).any(|part| part.contains(['e', 'c'])) {
+        return error.class("INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN");
+    }
     let is_old = pattern.matches('\'').count() % 2 == 0
         && pattern
             .split('\'')
