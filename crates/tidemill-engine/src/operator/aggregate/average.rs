@@ -45,7 +45,8 @@ fn build(
         let function = Average { sum: DataType::Int64, result: argument.data_type.clone(), overflow };
         return Ok((Arc::new(function), vec![units(argument).widened(&DataType::Int64)]));
     }
-    let function = Average { sum: DataType::Float64, result: DataType::Float64, overflow: Overflow::of(modifiers.ansi) };
+    let function =
+        Average { sum: DataType::Float64, result: DataType::Float64, overflow: Overflow::of(modifiers.ansi) };
     Ok((Arc::new(function), vec![as_double(argument, context)?]))
 }
 

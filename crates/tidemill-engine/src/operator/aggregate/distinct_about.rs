@@ -6,7 +6,7 @@ use super::hyperloglog::Estimator;
 use super::{Built, Entry, Modifiers, expect_arguments, interval};
 use crate::errors::from_datafusion;
 use crate::function::native::Native;
-use crate::function::{CallContext, library, math};
+use crate::function::{self, CallContext, library, math};
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray};
 use arrow::datatypes::{DataType, Field, Int64Type};
@@ -42,11 +42,11 @@ fn build(context: &CallContext<'_>, mut arguments: Vec<Typed>, _: Modifiers<'_>)
         .class("FAILED_FUNCTION_CALL")
         .at_if_unplaced(context.text.place(context.at)));
     };
-    Ok((Arc::new(About { precision }), vec![hashed(arguments.remove(0))?]))
+    Ok((Arc::new(About { precision }), vec![hashed(arguments.remove(0), context)?]))
 }
 
 /// The hash of a value as Spark's `xxhash64` has it; NULL stays NULL.
-fn hashed(argument: Typed) -> Result<Typed> {
+fn hashed(argument: Typed, context: &CallContext<'_>) -> Result<Typed> {
     let argument = match argument.data_type {
         DataType::Null => return Ok(argument.widened(&DataType::Int64)),
         DataType::Duration(_) | DataType::Interval(_) => interval::units(argument),
@@ -55,7 +55,10 @@ fn hashed(argument: Typed) -> Result<Typed> {
         _ => argument,
     };
     let is_null = argument.expr.clone().is_null();
-    let hash = library::call(datafusion_spark::function::hash::xxhash64(), vec![argument])?;
+    let hash = match argument.data_type {
+        DataType::List(_) | DataType::Struct(_) => function::build("xxhash64", vec![argument], context)?,
+        _ => library::call(datafusion_spark::function::hash::xxhash64(), vec![argument])?,
+    };
     let null = Expr::Literal(ScalarValue::Int64(None), None);
     let expr = when(is_null, null).otherwise(hash.expr).map_err(from_datafusion)?;
     Ok(Typed::new(expr, DataType::Int64, hash.name))

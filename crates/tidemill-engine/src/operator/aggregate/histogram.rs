@@ -137,8 +137,7 @@ impl Saved for Histograms {
         let all_counts = counts.values().as_primitive::<Float64Type>();
         for (row, &slot) in slots.iter().enumerate() {
             let bins = range(centres, row).zip(range(counts, row));
-            let bins: Vec<Bin> =
-                bins.map(|(x, y)| Bin { x: all_centres.value(x), y: all_counts.value(y) }).collect();
+            let bins: Vec<Bin> = bins.map(|(x, y)| Bin { x: all_centres.value(x), y: all_counts.value(y) }).collect();
             self.sketches.load(slot, (!bins.is_empty()).then(|| Bins::of(self.bins, bins)));
         }
         Ok(())

@@ -5,9 +5,7 @@ use crate::errors::overflow;
 use crate::function::native::Native;
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array};
-use arrow::datatypes::{
-    DataType, DurationMicrosecondType, Int64Type, IntervalUnit, IntervalYearMonthType, TimeUnit,
-};
+use arrow::datatypes::{DataType, DurationMicrosecondType, Int64Type, IntervalUnit, IntervalYearMonthType, TimeUnit};
 use std::sync::Arc;
 use tidemill_core::{Error, Result, types};
 
@@ -25,9 +23,9 @@ pub fn units(argument: Typed) -> Typed {
     let parameters = types::name(&argument.data_type);
     let expr = Native::call("interval_units", parameters, result.clone(), vec![argument.expr], |arguments, _| {
         Ok(match arguments[0].data_type() {
-            DataType::Interval(IntervalUnit::YearMonth) => {
-                Arc::new(arguments[0].as_primitive::<IntervalYearMonthType>().reinterpret_cast::<arrow::datatypes::Int32Type>())
-            }
+            DataType::Interval(IntervalUnit::YearMonth) => Arc::new(
+                arguments[0].as_primitive::<IntervalYearMonthType>().reinterpret_cast::<arrow::datatypes::Int32Type>(),
+            ),
             DataType::Duration(TimeUnit::Microsecond) => {
                 Arc::new(arguments[0].as_primitive::<DurationMicrosecondType>().reinterpret_cast::<Int64Type>())
             }

@@ -6,6 +6,7 @@ mod arrived;
 mod average;
 mod best;
 mod bins;
+mod bitmap;
 mod bits;
 mod cells;
 mod collect;
@@ -33,7 +34,11 @@ mod sketches;
 mod sum;
 mod summary;
 mod tally;
+#[cfg(test)]
+mod tests;
+pub mod user;
 
+use crate::errors::from_datafusion;
 use crate::function::CallContext;
 use crate::pipeline::analysis::expression::{Resolver, condition};
 use crate::pipeline::analysis::refuse;
@@ -42,7 +47,8 @@ use crate::pipeline::expression::{Call, Expression, SortKey};
 use crate::pipeline::plan::Attribute;
 use accumulator::AggregateFunction;
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::Expr;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, when};
 use std::sync::Arc;
 use tidemill_core::{Error, Result, types};
 
@@ -107,12 +113,14 @@ const FAMILIES: &[&[Entry]] = &[
     pick::ENTRIES,
     collect::ENTRIES,
     bits::ENTRIES,
+    bitmap::ENTRIES,
     moments::ENTRIES,
     pairs::ENTRIES,
     percentile::ENTRIES,
     quantile::ENTRIES,
     histogram::ENTRIES,
     distinct_about::ENTRIES,
+    user::ENTRIES,
 ];
 
 /// Functions that take `WITHIN GROUP`, and how many keys they must have there.
@@ -209,8 +217,20 @@ pub fn build(call: &Call, name: &str, entry: &Entry, below: &mut Resolver<'_>) -
         (entry.build)(&context, arguments, modifiers)?
     };
     let (function, arguments) = function;
-    let arguments = arguments.into_iter().map(|argument| argument.expr).collect();
+    let arguments = arguments.into_iter().map(|argument| only_where(filter.as_ref(), argument));
+    let arguments = arguments.collect::<Result<_>>()?;
     Ok((AggregateCall { function, arguments, filter }, shown))
+}
+
+/// An argument that is computed only for rows that pass the filter: it may fail for the others.
+fn only_where(filter: Option<&Expr>, argument: Typed) -> Result<Expr> {
+    match (filter, argument.expr) {
+        (None, expr) | (_, expr @ (Expr::Column(_) | Expr::Literal(..))) => Ok(expr),
+        (Some(filter), expr) => {
+            let null = ScalarValue::try_from(&argument.data_type).map_err(from_datafusion)?;
+            when(filter.clone(), expr).otherwise(Expr::Literal(null, None)).map_err(from_datafusion)
+        }
+    }
 }
 
 fn filter_of(filter: &Expression, below: &mut Resolver<'_>) -> Result<Typed> {

@@ -53,10 +53,10 @@ fn numbers(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Vec<Typed
 fn mean_of(context: &CallContext<'_>, arguments: Vec<Typed>, modifiers: Modifiers<'_>, which: usize) -> Result<Built> {
     let arguments = numbers(context, arguments)?;
     let whole = arguments.iter().fold(lit(true), |all, argument| all.and(argument.expr.clone().is_not_null()));
-    let Typed { expr, data_type, name } = arguments[which].clone();
+    let Typed { expr, data_type, name, .. } = arguments[which].clone();
     let null = ScalarValue::try_from(&data_type).map_err(crate::errors::from_datafusion)?;
     let expr = when(whole, expr).otherwise(Expr::Literal(null, None)).map_err(crate::errors::from_datafusion)?;
-    (average::AVG.build)(context, vec![Typed { expr, data_type, name }], modifiers)
+    (average::AVG.build)(context, vec![Typed::new(expr, data_type, name)], modifiers)
 }
 
 /// Count, means of both, and the sum of the products of their distances from the means.

@@ -116,7 +116,8 @@ impl Accumulator for Quantiles {
     }
 
     fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef> {
-        let read = |slot: &u32| self.sketches.sketch(*slot).and_then(|summary| summary.query(self.percentages.shares()));
+        let read =
+            |slot: &u32| self.sketches.sketch(*slot).and_then(|summary| summary.query(self.percentages.shares()));
         self.percentages.column(from_doubles, slots.iter().map(read).collect(), &self.of)
     }
 

@@ -2,6 +2,7 @@
 //! `listagg(s, ,) WITHIN GROUP (ORDER BY s ASC NULLS FIRST)`.
 
 use super::Direction;
+use super::user::CALL;
 use crate::pipeline::analysis::typed::Typed;
 use crate::pipeline::expression::Call;
 use datafusion::common::ScalarValue;
@@ -9,6 +10,9 @@ use datafusion::common::ScalarValue;
 /// The name of a call; `keys` are what `WITHIN GROUP` orders by.
 pub fn name(call: &Call, name: &str, star: bool, arguments: &[Typed], keys: &[(Typed, Direction)]) -> String {
     let mut list: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
+    if name == CALL && arguments.len() >= 2 {
+        return format!("{}({})", arguments[1].as_text().unwrap_or(name), list[2..].join(", "));
+    }
     let shown = match name {
         "array_agg" => "collect_list",
         // a rewritten call forgets by which name it was called

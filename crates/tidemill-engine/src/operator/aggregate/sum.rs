@@ -5,7 +5,6 @@ use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected}
 use super::interval::{IntervalSum, is_interval, units};
 use super::{Built, Entry, Modifiers, expect_arguments};
 use crate::errors::overflow;
-use crate::function::arithmetic::out_of_range;
 use crate::function::{CallContext, implicit_cast};
 use crate::pipeline::analysis::coerce::is_integer;
 use crate::pipeline::analysis::typed::Typed;
@@ -214,8 +213,7 @@ impl<T: Summable> Accumulator for Sums<T> {
 
     fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef> {
         if self.overflow == Overflow::Fails && slots.iter().any(|&slot| self.held[slot as usize] == Held::Overflown) {
-            let DataType::Decimal128(precision, scale) = self.of else { return Err(overflow("try_sum")) };
-            return Err(out_of_range(precision, scale));
+            return Err(overflow("try_sum"));
         }
         let sums = slots.iter().map(|&slot| self.sum(slot)).collect::<PrimitiveArray<T>>();
         Ok(Arc::new(sums.with_data_type(self.of.clone())))

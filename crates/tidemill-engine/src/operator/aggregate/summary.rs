@@ -9,6 +9,11 @@ const WAITING_MAX: usize = 50_000;
 /// The summary is made smaller when it has so many samples after that.
 const SAMPLES_MAX: usize = 10_000;
 
+/// Samples a summary may have for each unit of accuracy, and at least. Spark has no such bound: merged again
+/// and again with few numbers, a summary of its grows with them for ever.
+const SAMPLES_MOST_OF_ACCURACY: f64 = 10.0;
+const SAMPLES_MOST_LEAST: f64 = 10_000.0;
+
 /// A number that stands for some of its neighbours.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
@@ -158,7 +163,14 @@ impl Sketch for Summary {
         merged.extend_from_slice(&other.samples[others..]);
         self.error = self.error.max(other.error);
         self.count += other.count;
-        self.samples = compressed(&merged, 2.0 * self.error * self.count as f64);
+        let threshold = 2.0 * self.error * self.count as f64;
+        self.samples = compressed(&merged, threshold);
+        let most = (SAMPLES_MOST_OF_ACCURACY / self.error).max(SAMPLES_MOST_LEAST) as usize;
+        let mut slack = 2.0;
+        while self.samples.len() > most {
+            self.samples = compressed(&self.samples, slack * threshold);
+            slack *= 2.0;
+        }
     }
 
     fn size(&self) -> usize {

@@ -212,7 +212,7 @@ proptest! {
             };
             let (left, right) = (numbered(left), numbered(right));
             let context = EpochContext {
-                epoch: Epoch(epoch as u64), late: late * SECOND, watermark: watermark * SECOND, has_data: true,
+                epoch: Epoch(epoch as u64), late: late * SECOND, watermark: watermark * SECOND, timestamp: 0, has_data: true,
             };
             let expected = model.epoch(kind, [&left, &right], late, watermark);
             prop_assert_eq!(&straight.run(&context, [&left, &right]), &expected);
