@@ -8,6 +8,7 @@ SHELL := /bin/bash
 ENV := . scripts/env;
 
 .PHONY: help setup build bin-path demo test test-rust test-cases test-python test-kill test-bench test-demo kill
+.PHONY: differential nexmark test-differential test-nexmark test-property
 .PHONY: lint format wheel bench clean
 
 help: ## Show this list
@@ -26,7 +27,7 @@ bin-path: ## Print where `make build` leaves the program
 demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
 
-test: test-rust test-cases test-python test-kill test-bench test-demo ## Run every test (dev build; a few long ones in their short form)
+test: test-rust test-cases test-python test-differential test-property test-kill test-bench test-nexmark test-demo ## Run every test (dev build; a few long ones in their short form)
 
 # The one cargo invocation: everything the other tests run comes out of it.
 test-rust: setup
@@ -34,7 +35,10 @@ test-rust: setup
 
 test-cases: test-rust
 	@$(ENV)
-	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip tests/golden tests/cases
+	program="$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$program" test --unsupported skip tests/golden tests/cases
+	"$$program" test --unsupported skip --restart --parallelism 1,4 tests/golden tests/cases
+	"$$program" test --unsupported skip --kill --parallelism 4,1 tests/golden tests/cases
 	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
 test-python: test-rust
@@ -42,7 +46,18 @@ test-python: test-rust
 	cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
 	export PYTHONPATH=python
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
+	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --kill --parallelism 1,4 tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill
+
+# The short form: pipelines that were drawn before, with the answers of the real Spark.
+test-differential: test-python
+	@$(ENV)
+	export PYTHONPATH=python
+	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip --kill --parallelism 4,1 tests/differential/recorded
+	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/differential/recorded
+
+test-property: test-python
+	@$(ENV) PYTHONPATH=python "$$TIDEMILL_VENV/bin/python" -m pytest -q tests/property
 
 test-kill: test-rust
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
@@ -54,12 +69,31 @@ test-bench: test-rust
 	"$$TIDEMILL_VENV/bin/python" bench/bench.py --program "$$CARGO_TARGET_DIR/debug/tidemill" --out "$$out" \
 		--events 20000 --runs 1 --only w1,w3 --no-spark
 
+test-nexmark: test-rust
+	@$(ENV) out=$$(mktemp -d)
+	trap 'rm -rf "$$out"' EXIT
+	"$$TIDEMILL_VENV/bin/python" bench/nexmark/check.py --program "$$CARGO_TARGET_DIR/debug/tidemill" --out "$$out" \
+		--events 5000 --rate 100 --files 6
+
 test-demo: test-rust
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
 kill: setup ## Kill a pipeline 200 times at random moments and compare what came out
 	@$(ENV) cargo build --workspace --all-targets --locked
 	"$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --rounds 200 --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+PIPELINES ?= 500
+SEED ?= 1
+
+differential: setup ## Compare random pipelines with the real Spark (PIPELINES=500 SEED=1; about 2 s each)
+	@scripts/setup bench
+	$(ENV) cargo build --workspace --all-targets --locked
+	cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
+	"$$TIDEMILL_VENV/bin/python" tests/differential/differential.py --program "$$CARGO_TARGET_DIR/debug/tidemill" \
+		--pipelines $(PIPELINES) --seed $(SEED)
+
+nexmark: build ## Run Nexmark's queries over a million events, check them against DuckDB; prints a table
+	@$(ENV) "$$TIDEMILL_VENV/bin/python" bench/nexmark/check.py --program "$$($(MAKE) -s bin-path)"
 
 lint: setup ## Check formatting, lints, and that there is one arrow and one datafusion
 	@$(ENV) cargo fmt --all --check
@@ -81,4 +115,4 @@ bench: build ## Measure Tidemill and Spark in one run; prints a table
 	$(ENV) "$$TIDEMILL_BENCH_VENV/bin/python" bench/bench.py --program "$$($(MAKE) -s bin-path)"
 
 clean: ## Remove what the checkout holds of builds and runs (the cache stays)
-	@rm -rf demo-out dist bench/out tests/services/run python/tidemill/*.so
+	@rm -rf demo-out dist bench/out bench/nexmark/out tests/differential/out tests/services/run python/tidemill/*.so

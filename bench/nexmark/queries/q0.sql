@@ -1,0 +1,3 @@
+-- Pass through: what reading, decoding and writing cost.
+INSERT INTO result
+SELECT auction, bidder, price, dateTime, extra FROM bid;
