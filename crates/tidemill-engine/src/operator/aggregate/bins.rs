@@ -80,6 +80,8 @@ impl Bins {
 }
 
 impl Sketch for Bins {
+    type Value<'a> = f64;
+
     fn add(&mut self, value: f64) {
         let bin = self.position(value);
         match self.bins.get_mut(bin) {

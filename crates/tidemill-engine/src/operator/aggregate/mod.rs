@@ -16,6 +16,7 @@ mod distinct;
 mod distinct_about;
 mod extreme;
 mod figures;
+mod frequent;
 mod histogram;
 mod hyperloglog;
 mod interval;
@@ -36,6 +37,7 @@ mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod top_k;
 pub mod user;
 
 use crate::errors::from_datafusion;
@@ -120,6 +122,7 @@ const FAMILIES: &[&[Entry]] = &[
     quantile::ENTRIES,
     histogram::ENTRIES,
     distinct_about::ENTRIES,
+    top_k::ENTRIES,
     user::ENTRIES,
 ];
 

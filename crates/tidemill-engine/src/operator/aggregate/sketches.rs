@@ -1,4 +1,4 @@
-//! Sketches by slot: small summaries of many numbers whose result depends on the order in which parts
+//! Sketches by slot: small summaries of many values whose result depends on the order in which parts
 //! are put together. As in Spark, the rows of an epoch make a sketch of their own, which is then merged
 //! into what the slot has.
 
@@ -6,10 +6,12 @@ use super::accumulator::Selected;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A summary of numbers.
+/// A summary of values.
 pub trait Sketch: Clone + Send {
-    /// Adds a number.
-    fn add(&mut self, value: f64);
+    /// What is added to it.
+    type Value<'a>;
+    /// Adds a value.
+    fn add(&mut self, value: Self::Value<'_>);
     /// Ends a run of additions; the sketch can be merged and read.
     fn finish(&mut self);
     /// Adds another sketch; both are finished.
@@ -28,7 +30,7 @@ pub struct Sketches<S> {
 }
 
 impl<S: Sketch> Sketches<S> {
-    /// No numbers yet.
+    /// No values yet.
     pub fn new(empty: S) -> Self {
         Sketches { empty, slots: vec![], fresh: HashMap::new(), epoch: 0 }
     }
@@ -38,8 +40,8 @@ impl<S: Sketch> Sketches<S> {
         self.slots.resize(count, None);
     }
 
-    /// Adds numbers; those that are `None` are passed over.
-    pub fn add(&mut self, selected: Selected<'_>, value: impl Fn(usize) -> Option<f64>) {
+    /// Adds values; those that are `None` are passed over.
+    pub fn add<'a>(&mut self, selected: Selected<'_>, value: impl Fn(usize) -> Option<S::Value<'a>>) {
         // arrival numbers count within an epoch in their lower half
         let epoch = selected.arrival >> 32;
         if epoch != self.epoch {

@@ -122,6 +122,8 @@ impl Summary {
 }
 
 impl Sketch for Summary {
+    type Value<'a> = f64;
+
     fn add(&mut self, value: f64) {
         self.waiting.push(if value.is_nan() { f64::NAN } else { value });
         if self.waiting.len() >= WAITING_MAX {
