@@ -27,6 +27,7 @@ __all__ = [
     "ilike",
     "initcap",
     "instr",
+    "is_valid_utf8",
     "lcase",
     "left",
     "length",
@@ -36,6 +37,7 @@ __all__ = [
     "lower",
     "lpad",
     "ltrim",
+    "make_valid_utf8",
     "mask",
     "octet_length",
     "overlay",
@@ -76,11 +78,13 @@ __all__ = [
     "try_to_binary",
     "try_to_number",
     "try_url_decode",
+    "try_validate_utf8",
     "ucase",
     "unbase64",
     "upper",
     "url_decode",
     "url_encode",
+    "validate_utf8",
 ]
 
 
@@ -189,6 +193,11 @@ def instr(str: ColumnOrName, substr: Column | str) -> Column:
     return call("instr", to_column(str), lit(substr))
 
 
+def is_valid_utf8(str: ColumnOrName) -> Column:
+    """True when the bytes are UTF-8."""
+    return call("is_valid_utf8", to_column(str))
+
+
 def lcase(str: ColumnOrName) -> Column:
     """Text in lower case: another name of `lower`."""
     return call("lower", to_column(str))
@@ -231,7 +240,12 @@ def lpad(col: ColumnOrName, len: Column | int, pad: Column | str) -> Column:
 
 def ltrim(col: ColumnOrName, trim: ColumnOrName | None = None) -> Column:
     """Without spaces, or the characters of `trim`, on the left."""
-    return call("ltrim", to_column(col), optional(to_column, trim))
+    return call("ltrim", *_trimmed(col, trim))
+
+
+def make_valid_utf8(str: ColumnOrName) -> Column:
+    """The bytes as text; what is no UTF-8 becomes the replacement character."""
+    return call("make_valid_utf8", to_column(str))
 
 
 def mask(
@@ -354,7 +368,7 @@ def rpad(col: ColumnOrName, len: Column | int, pad: Column | str) -> Column:
 
 def rtrim(col: ColumnOrName, trim: ColumnOrName | None = None) -> Column:
     """Without spaces, or the characters of `trim`, on the right."""
-    return call("rtrim", to_column(col), optional(to_column, trim))
+    return call("rtrim", *_trimmed(col, trim))
 
 
 def soundex(col: ColumnOrName) -> Column:
@@ -425,7 +439,12 @@ def translate(srcCol: ColumnOrName, matching: Column | str, replace: Column | st
 
 def trim(col: ColumnOrName, trim: ColumnOrName | None = None) -> Column:
     """Without spaces, or the characters of `trim`, at both ends."""
-    return call("trim", to_column(col), optional(to_column, trim))
+    return call("trim", *_trimmed(col, trim))
+
+
+def _trimmed(col: ColumnOrName, trim: ColumnOrName | None) -> list[Column]:
+    """The arguments of a trim: the characters to take away come first."""
+    return [to_column(col)] if trim is None else [to_column(trim), to_column(col)]
 
 
 def try_parse_url(url: ColumnOrName, partToExtract: ColumnOrName, key: ColumnOrName | None = None) -> Column:
@@ -446,6 +465,11 @@ def try_to_number(col: ColumnOrName, format: ColumnOrName) -> Column:
 def try_url_decode(str: ColumnOrName) -> Column:
     """Text with ``%XX`` resolved, NULL where it cannot be."""
     return call("try_url_decode", to_column(str))
+
+
+def try_validate_utf8(str: ColumnOrName) -> Column:
+    """The bytes as text, NULL when they are no UTF-8."""
+    return call("try_validate_utf8", to_column(str))
 
 
 def ucase(str: ColumnOrName) -> Column:
@@ -471,3 +495,8 @@ def url_decode(str: ColumnOrName) -> Column:
 def url_encode(str: ColumnOrName) -> Column:
     """Text fit for a URL."""
     return call("url_encode", to_column(str))
+
+
+def validate_utf8(str: ColumnOrName) -> Column:
+    """The bytes as text; bytes that are no UTF-8 fail the query."""
+    return call("validate_utf8", to_column(str))

@@ -1,11 +1,13 @@
 //! Functions of text.
 
 use super::native::Native;
-use super::{CallContext, Entry, MANY, as_int, as_text, implicit_cast, library};
+use super::text::{self, all_text, text_or_bytes};
+use super::{CallContext, Entry, MANY, as_int, as_text, library, row};
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Int32Type};
-use datafusion_spark::function::{hash, string as spark};
+use datafusion::common::ScalarValue;
+use datafusion_spark::function::string as spark;
 use std::sync::Arc;
 use tidemill_core::Result;
 
@@ -21,22 +23,20 @@ pub const ENTRIES: &[Entry] = &[
         build: |context, arguments| map(context, arguments, |text| text.to_lowercase()),
     },
     Entry { names: &["length", "char_length", "character_length", "len"], arguments: (1, 1), build: length },
-    Entry {
-        names: &["octet_length"],
-        arguments: (1, 1),
-        build: |context, arguments| count(context, arguments, str::len),
-    },
-    Entry { names: &["trim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, true, true) },
-    Entry { names: &["btrim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, true, true) },
-    Entry { names: &["ltrim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, true, false) },
-    Entry { names: &["rtrim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, false, true) },
+    Entry { names: &["trim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, "BOTH") },
+    Entry { names: &["btrim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, "BOTH") },
+    Entry { names: &["ltrim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, "LEADING") },
+    Entry { names: &["rtrim"], arguments: (1, 2), build: |context, arguments| trim(context, arguments, "TRAILING") },
     Entry { names: &["concat"], arguments: (0, MANY), build: concat },
     Entry {
         names: &["concat_ws"],
         arguments: (1, MANY),
-        build: |context, arguments| library::call(spark::concat_ws(), all_text(context, arguments)?),
+        build: |context, arguments| {
+            let name = names(context.name, &arguments);
+            text::edit::concat_ws(context, arguments).map(|typed| typed.named(name))
+        },
     },
-    Entry { names: &["substring", "substr", "mid"], arguments: (2, 3), build: substring },
+    Entry { names: &["substring", "substr"], arguments: (2, 3), build: substring },
     Entry { names: &["left"], arguments: (2, 2), build: |context, arguments| cut(context, arguments, true) },
     Entry { names: &["right"], arguments: (2, 2), build: |context, arguments| cut(context, arguments, false) },
     Entry {
@@ -52,26 +52,19 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         names: &["contains"],
         arguments: (2, 2),
-        build: |context, arguments| test(context, arguments, |text, part| text.contains(part)),
+        build: |context, arguments| {
+            test(context, arguments, |text, part| part.is_empty() || text.windows(part.len()).any(|at| at == part))
+        },
     },
     Entry { names: &["replace"], arguments: (2, 3), build: replace },
-    Entry {
-        names: &["reverse"],
-        arguments: (1, 1),
-        build: |context, arguments| map(context, arguments, |text| text.chars().rev().collect()),
-    },
+    Entry { names: &["reverse"], arguments: (1, 1), build: reverse },
     Entry { names: &["repeat"], arguments: (2, 2), build: repeat },
-    Entry {
-        names: &["md5"],
-        arguments: (1, 1),
-        build: |context, arguments| digest(context, arguments, datafusion::functions::crypto::md5()),
-    },
-    Entry { names: &["sha1", "sha"], arguments: (1, 1), build: sha1 },
-    Entry { names: &["sha2"], arguments: (2, 2), build: sha2 },
 ];
 
-fn all_text(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Vec<Typed>> {
-    arguments.into_iter().map(|argument| as_text(argument, context)).collect()
+/// The name of a call over these arguments.
+fn names(function: &str, arguments: &[Typed]) -> String {
+    let shown: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
+    format!("{function}({})", shown.join(", "))
 }
 
 /// A function of one text to a text.
@@ -93,119 +86,114 @@ fn count(context: &CallContext<'_>, arguments: Vec<Typed>, of: fn(&str) -> usize
     Ok(Typed::new(expr, DataType::Int32, ""))
 }
 
-fn length(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
-    if arguments[0].data_type == DataType::Binary {
-        return library::call(spark::length(), arguments);
+fn length(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    let value = text_or_bytes(arguments.remove(0), context)?;
+    if value.data_type == DataType::Binary {
+        return Ok(row::strict(context, DataType::Int32, vec![value], |row| Ok((row.bytes(0).len() as i32).into())));
     }
-    count(context, arguments, |text| text.chars().count())
+    count(context, vec![value], |text| text.chars().count())
 }
 
-fn test(context: &CallContext<'_>, arguments: Vec<Typed>, of: fn(&str, &str) -> bool) -> Result<Typed> {
+/// Text, or bytes when both are.
+fn test(context: &CallContext<'_>, arguments: Vec<Typed>, of: fn(&[u8], &[u8]) -> bool) -> Result<Typed> {
+    if arguments.iter().all(|argument| argument.data_type == DataType::Binary) {
+        let body = move |row: row::Row<'_>| Ok(of(row.bytes(0), row.bytes(1)).into());
+        return Ok(row::strict(context, DataType::Boolean, arguments, body));
+    }
     let arguments = all_text(context, arguments)?.into_iter().map(|argument| argument.expr).collect();
     let expr = Native::call(context.name, "", DataType::Boolean, arguments, move |arguments, _| {
         let (text, part) = (arguments[0].as_string::<i32>(), arguments[1].as_string::<i32>());
-        let values = text.iter().zip(part.iter()).map(|(text, part)| Some(of(text?, part?)));
+        let values = text.iter().zip(part.iter()).map(|(text, part)| Some(of(text?.as_bytes(), part?.as_bytes())));
         Ok(Arc::new(values.collect::<BooleanArray>()) as ArrayRef)
     });
     Ok(Typed::new(expr, DataType::Boolean, ""))
 }
 
-/// Spaces by default, or any of the given characters.
-fn trim(context: &CallContext<'_>, arguments: Vec<Typed>, front: bool, back: bool) -> Result<Typed> {
-    let arguments: Vec<_> = all_text(context, arguments)?.into_iter().map(|argument| argument.expr).collect();
-    let has_set = arguments.len() == 2;
-    let expr = Native::call(
-        context.name,
-        format!("{front} {back} {has_set}"),
-        DataType::Utf8,
-        arguments,
-        move |arguments, rows| {
-            let text = arguments[0].as_string::<i32>();
-            let values = (0..rows).map(|row| {
-                let set = match arguments.get(1).map(|set| set.as_string::<i32>()) {
-                    None => " ",
-                    Some(set) if set.is_null(row) => return None,
-                    Some(set) => set.value(row),
-                };
-                let in_set = |letter: char| set.contains(letter);
-                let mut cut = text.is_valid(row).then(|| text.value(row))?;
-                if front {
-                    cut = cut.trim_start_matches(in_set);
-                }
-                if back {
-                    cut = cut.trim_end_matches(in_set);
-                }
-                Some(cut)
-            });
-            Ok(Arc::new(values.collect::<StringArray>()) as ArrayRef)
-        },
-    );
-    Ok(Typed::new(expr, DataType::Utf8, ""))
+fn reverse(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
+    if arguments[0].data_type == DataType::Binary {
+        let body = |row: row::Row<'_>| Ok(row.bytes(0).iter().rev().copied().collect::<Vec<u8>>().into());
+        return Ok(row::strict(context, DataType::Binary, arguments, body));
+    }
+    map(context, arguments, |text| text.chars().rev().collect())
 }
 
-/// NULL when any argument is NULL. Of arrays: joins them.
+/// Spaces by default, or any of the given characters. Two arguments are the characters and the text, but for
+/// `btrim`, which has the text first.
+fn trim(context: &CallContext<'_>, mut arguments: Vec<Typed>, sides: &'static str) -> Result<Typed> {
+    let mut name = names(context.name, &arguments);
+    if arguments.len() == 2 && context.name != "btrim" {
+        name = format!("TRIM({sides} {} FROM {})", arguments[0].name, arguments[1].name);
+        arguments.swap(0, 1);
+    }
+    let (front, back) = (sides != "TRAILING", sides != "LEADING");
+    let body = move |row: row::Row<'_>| {
+        let set = if row.len() == 2 { row.text(1) } else { " " };
+        let in_set = |letter: char| set.contains(letter);
+        let mut cut = row.text(0);
+        if front {
+            cut = cut.trim_start_matches(in_set);
+        }
+        if back {
+            cut = cut.trim_end_matches(in_set);
+        }
+        Ok(cut.into())
+    };
+    let arguments = all_text(context, arguments)?;
+    let expr = row::strict_with(context, sides, DataType::Utf8, arguments, body);
+    Ok(expr.named(name))
+}
+
+/// NULL when any argument is NULL. Bytes when all arguments are.
 fn concat(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
-    if arguments.iter().any(|argument| matches!(argument.data_type, DataType::List(_) | DataType::Binary)) {
-        return Err(context.not_yet("concat of arrays or binary"));
+    if !arguments.is_empty() && arguments.iter().all(|argument| argument.data_type == DataType::Binary) {
+        return Ok(text::edit::concat_bytes(context, arguments));
     }
     library::call(spark::concat(), all_text(context, arguments)?)
 }
 
 /// Positions count from 1; 0 is 1, negative ones count from the end.
 fn substring(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
-    let text = as_text(arguments.remove(0), context)?;
-    let mut list = vec![text.expr];
-    for position in arguments {
-        list.push(as_int(position, context)?.expr);
+    if arguments.len() == 2 {
+        arguments.push(Typed::literal(ScalarValue::Int32(Some(i32::MAX)), i32::MAX.to_string()));
     }
-    let expr = Native::call("substring", list.len().to_string(), DataType::Utf8, list, |arguments, rows| {
-        let text = arguments[0].as_string::<i32>();
-        let start = arguments[1].as_primitive::<Int32Type>();
-        let length = arguments.get(2).map(|length| length.as_primitive::<Int32Type>());
-        let values = (0..rows).map(|row| {
-            if text.is_null(row) || start.is_null(row) || length.is_some_and(|length| length.is_null(row)) {
-                return None;
-            }
-            let length = length.map_or(i64::from(i32::MAX), |length| i64::from(length.value(row)));
-            Some(substring_of(text.value(row), i64::from(start.value(row)), length))
-        });
-        Ok(Arc::new(values.collect::<StringArray>()) as ArrayRef)
-    });
-    Ok(Typed::new(expr, DataType::Utf8, ""))
-}
-
-fn substring_of(text: &str, start: i64, length: i64) -> String {
-    let total = text.chars().count() as i64;
-    let first = if start > 0 {
-        start - 1
-    } else if start < 0 {
-        total + start
-    } else {
-        0
+    let name = names(context.name, &arguments);
+    let (length, start) = (as_int(arguments.remove(2), context)?, as_int(arguments.remove(1), context)?);
+    let value = text_or_bytes(arguments.remove(0), context)?;
+    let result = value.data_type.clone();
+    let is_bytes = result == DataType::Binary;
+    let body = move |row: row::Row<'_>| {
+        let (start, length) = (i64::from(row.int(1)), i64::from(row.int(2)));
+        Ok(match is_bytes {
+            true => text::bytes(row.bytes(0), start, length).to_vec().into(),
+            false => text::substring(row.text(0), start, length).into(),
+        })
     };
-    let end = (first + length).min(total);
-    let first = first.max(0);
-    if end <= first { String::new() } else { text.chars().skip(first as usize).take((end - first) as usize).collect() }
+    Ok(row::strict(context, result, vec![value, start, length], body).named(name))
 }
 
+/// The first letters, of bytes too, or the last ones.
 fn cut(context: &CallContext<'_>, mut arguments: Vec<Typed>, from_left: bool) -> Result<Typed> {
-    let (length, text) = (as_int(arguments.remove(1), context)?, as_text(arguments.remove(0), context)?);
-    let expr = Native::call(context.name, "", DataType::Utf8, vec![text.expr, length.expr], move |arguments, _| {
-        let (text, length) = (arguments[0].as_string::<i32>(), arguments[1].as_primitive::<Int32Type>());
-        let values = text.iter().zip(length.iter()).map(|(text, length)| {
-            let (text, length) = (text?, i64::from(length?).max(0));
-            Some(match (from_left, length) {
-                (_, 0) => String::new(),
-                (true, length) => substring_of(text, 1, length),
-                (false, length) => substring_of(text, -length, length.max(text.len() as i64)),
-            })
-        });
-        Ok(Arc::new(values.collect::<StringArray>()) as ArrayRef)
-    });
-    Ok(Typed::new(expr, DataType::Utf8, ""))
+    let (length, value) = (as_int(arguments.remove(1), context)?, arguments.remove(0));
+    let value = if from_left { text_or_bytes(value, context)? } else { as_text(value, context)? };
+    let result = value.data_type.clone();
+    let is_bytes = result == DataType::Binary;
+    let body = move |row: row::Row<'_>| {
+        let length = i64::from(row.int(1)).max(0);
+        Ok(match (is_bytes, from_left) {
+            (true, _) => text::bytes(row.bytes(0), 1, length).to_vec().into(),
+            (false, true) => text::substring(row.text(0), 1, length).into(),
+            (false, false) if length == 0 => "".into(),
+            (false, false) => text::substring(row.text(0), -length, length).into(),
+        })
+    };
+    Ok(row::strict(context, result, vec![value, length], body))
 }
 
-fn replace(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
+fn replace(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    if arguments.len() == 2 {
+        arguments.push(Typed::literal(ScalarValue::Utf8(Some(String::new())), ""));
+    }
+    let name = names(context.name, &arguments);
     let arguments: Vec<_> = all_text(context, arguments)?.into_iter().map(|argument| argument.expr).collect();
     let expr = Native::call("replace", arguments.len().to_string(), DataType::Utf8, arguments, |arguments, rows| {
         let column = |index: usize| arguments.get(index).map(|column| column.as_string::<i32>());
@@ -219,7 +207,7 @@ fn replace(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
         });
         Ok(Arc::new(values.collect::<StringArray>()) as ArrayRef)
     });
-    Ok(Typed::new(expr, DataType::Utf8, ""))
+    Ok(Typed::new(expr, DataType::Utf8, name))
 }
 
 fn repeat(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
@@ -230,27 +218,4 @@ fn repeat(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed>
         Ok(Arc::new(values.collect::<StringArray>()) as ArrayRef)
     });
     Ok(Typed::new(expr, DataType::Utf8, ""))
-}
-
-fn digest(
-    context: &CallContext<'_>,
-    mut arguments: Vec<Typed>,
-    function: Arc<datafusion::logical_expr::ScalarUDF>,
-) -> Result<Typed> {
-    let argument = arguments.remove(0);
-    let argument = if argument.data_type == DataType::Binary { argument } else { as_text(argument, context)? };
-    library::call(function, vec![argument])
-}
-
-/// The library takes bytes alone.
-fn sha1(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
-    let argument = arguments.remove(0);
-    let argument = if argument.data_type == DataType::Binary { argument } else { as_text(argument, context)? };
-    library::call(hash::sha1(), vec![implicit_cast(argument, &DataType::Binary, context)?])
-}
-
-fn sha2(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
-    let (bits, argument) = (as_int(arguments.remove(1), context)?, arguments.remove(0));
-    let argument = if argument.data_type == DataType::Binary { argument } else { as_text(argument, context)? };
-    library::call(hash::sha2(), vec![implicit_cast(argument, &DataType::Binary, context)?, bits])
 }

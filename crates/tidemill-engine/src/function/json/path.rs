@@ -33,10 +33,9 @@ enum Style {
 impl Path {
     /// Reads a path; `None` when it is not valid.
     pub fn parse(text: &str) -> Option<Path> {
-        let mut rest = text.trim_start().strip_prefix('$')?;
+        let mut rest = text.strip_prefix('$')?;
         let mut steps = vec![];
         loop {
-            rest = rest.trim_start();
             if rest.is_empty() {
                 return Some(Path(steps));
             }
@@ -44,7 +43,7 @@ impl Path {
                 steps.push(Step::Wildcard);
                 rest = after;
             } else if let Some(after) = rest.strip_prefix('.') {
-                let name = after.trim_start();
+                let name = after;
                 let end = name.find(['.', '[']).unwrap_or(name.len());
                 if end == 0 {
                     return None;
@@ -52,14 +51,14 @@ impl Path {
                 steps.extend([Step::Key, Step::Named(name[..end].to_owned())]);
                 rest = &name[end..];
             } else if let Some(after) = rest.strip_prefix("['") {
-                let name = after.trim_start();
+                let name = after;
                 let end = name.find(['\'', '?'])?;
                 rest = name[end..].strip_prefix("']").filter(|_| end > 0)?;
                 steps.extend([Step::Key, Step::Named(name[..end].to_owned())]);
             } else {
-                let inner = rest.strip_prefix('[')?.trim_start();
+                let inner = rest.strip_prefix('[')?;
                 let end = inner.find(']')?;
-                let word = inner[..end].trim_end();
+                let word = &inner[..end];
                 let digits = !word.is_empty() && word.bytes().all(|digit| digit.is_ascii_digit());
                 steps.push(Step::Subscript);
                 steps.push(match word {

@@ -191,12 +191,22 @@ impl Analyzer<'_> {
     fn generate(&self, input: Bound, call: &Call, names: &[String], outer: bool) -> Result<(Bound, Vec<Attribute>)> {
         let name = call.name.to_lowercase();
         let context = crate::function::CallContext { name: &name, session: self.session, text: self.text, at: call.at };
-        let [argument] = call.arguments.as_slice() else {
-            return Err(Error::invalid(format!("{name} takes one argument"))
+        let wrong_count = |takes: &str| {
+            Error::invalid(format!("{name} takes {takes}"))
                 .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
-                .at_if_unplaced(self.text.place(call.at)));
+                .at_if_unplaced(self.text.place(call.at))
         };
-        let typed = self.resolver(&input.scope).resolve(argument)?;
+        let typed = match call.arguments.as_slice() {
+            list if name == "json_tuple" => {
+                if list.len() < 2 {
+                    return Err(wrong_count("text and the names of fields"));
+                }
+                let list = self.resolver(&input.scope).resolve_all(list)?;
+                crate::function::build("__json_fields", list, &context)?
+            }
+            [argument] => self.resolver(&input.scope).resolve(argument)?,
+            _ => return Err(wrong_count("one argument")),
+        };
         let (plain, outer) = match name.strip_suffix("_outer") {
             Some(plain) => (plain, true),
             None => (name.as_str(), outer),

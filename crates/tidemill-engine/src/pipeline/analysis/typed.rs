@@ -13,18 +13,20 @@ pub struct Typed {
     pub data_type: DataType,
     /// The name Spark would give it.
     pub name: String,
+    /// What it was called before the user gave it this name.
+    pub alias_of: Option<String>,
 }
 
 impl Typed {
     /// A typed expression.
     pub fn new(expr: Expr, data_type: DataType, name: impl Into<String>) -> Self {
-        Typed { expr, data_type, name: name.into() }
+        Typed { expr, data_type, name: name.into(), alias_of: None }
     }
 
     /// A literal.
     pub fn literal(value: ScalarValue, name: impl Into<String>) -> Self {
         let data_type = value.data_type();
-        Typed { expr: Expr::Literal(value, None), data_type, name: name.into() }
+        Typed { expr: Expr::Literal(value, None), data_type, name: name.into(), alias_of: None }
     }
 
     /// The value, when it is a literal.
@@ -47,7 +49,24 @@ impl Typed {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self.alias_of = None;
         self
+    }
+
+    /// The same under a name the user gave it.
+    #[must_use]
+    pub fn aliased(mut self, name: &str) -> Self {
+        let old = std::mem::replace(&mut self.name, name.to_owned());
+        self.alias_of = Some(old);
+        self
+    }
+
+    /// How it reads inside a larger expression: `v + 1 AS w`.
+    pub fn shown(&self) -> String {
+        match &self.alias_of {
+            Some(old) => format!("{old} AS {}", self.name),
+            None => self.name.clone(),
+        }
     }
 
     /// A cast that cannot fail or lose anything, by the columnar library's kernel.
@@ -63,6 +82,6 @@ impl Typed {
             },
             expr => Expr::Cast(Cast::new(Box::new(expr), to.clone())),
         };
-        Typed { expr, data_type: to.clone(), name: self.name }
+        Typed { expr, data_type: to.clone(), name: self.name, alias_of: self.alias_of }
     }
 }

@@ -9,6 +9,7 @@
 //! | `TUMBLE(TABLE t, ..)` | `TUMBLE(t, ..)` |
 //! | `struct(a AS x, b)` | `struct(x => a, b)` |
 //! | `s LIKE ANY (..)`, `s ILIKE ALL (..)` | `s LIKE __any(..)`, `s ILIKE __all(..)` |
+//! | `trim(LEADING FROM s)`, `trim('x', s)` | `ltrim(s)`, `trim('x', s)`, `trim` no longer a keyword |
 //! | `exists(array, x -> ..)` | the same, `exists` no longer a keyword |
 
 use super::dialect::SPARK;
@@ -40,7 +41,9 @@ pub fn tokenize(sql: &str, text: &Text) -> Result<Vec<TokenWithSpan>> {
         .tokenize_with_location()
         .map_err(|error| syntax_error(&ParserError::TokenizerError(error.to_string()), text))?;
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    Ok(watermarks(quantified_patterns(struct_names(exists_calls(table_arguments(intervals(number_suffixes(tokens))))))))
+    Ok(watermarks(quantified_patterns(struct_names(trims(exists_calls(table_arguments(intervals(number_suffixes(
+        tokens,
+    )))))))))
 }
 
 /// True for the unquoted word `wanted`.
@@ -171,6 +174,55 @@ fn exists_calls(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     tokens
+}
+
+/// `trim` with its characters or its side left out, or with a comma, is a call like any other.
+fn trims(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut index = 0;
+    while index < tokens.len() {
+        let is_call =
+            is_word(tokens.get(index), "TRIM") && tokens.get(index + 1).is_some_and(|next| next.token == Token::LParen);
+        if !is_call {
+            out.push(tokens[index].clone());
+            index += 1;
+            continue;
+        }
+        let sides = [("BOTH", "trim"), ("LEADING", "ltrim"), ("TRAILING", "rtrim")];
+        let side = sides.iter().find(|(side, _)| is_word(tokens.get(index + 2), side));
+        match side {
+            Some((_, function)) if is_word(tokens.get(index + 3), "FROM") => {
+                out.extend([word(function, tokens[index].span), tokens[index + 1].clone()]);
+                index += 4;
+            }
+            None if has_comma(&tokens[index + 1..]) => {
+                out.push(word("trim", tokens[index].span));
+                index += 1;
+            }
+            _ => {
+                out.push(tokens[index].clone());
+                index += 1;
+            }
+        }
+    }
+    out
+}
+
+/// True when the parenthesis `tokens` start with has a comma of its own.
+fn has_comma(tokens: &[TokenWithSpan]) -> bool {
+    let mut open = 0i32;
+    for token in tokens {
+        match token.token {
+            Token::LParen => open += 1,
+            Token::RParen => open -= 1,
+            Token::Comma if open == 1 => return true,
+            _ => {}
+        }
+        if open == 0 {
+            break;
+        }
+    }
+    false
 }
 
 /// `LIKE ANY ('a', 'b')`: the list becomes the arguments of a call.
