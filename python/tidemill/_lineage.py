@@ -161,7 +161,7 @@ def _keeps(relation: Node, name: list[str]) -> bool:
             return any(_is_plain(item, wanted) for item in relation["list"])
         case "aggregate":
             return any(_is_plain(item, wanted) for item in relation["groups"])
-        case "to_columns" | "sql" | "set_operation":
+        case "to_columns" | "sql" | "set_operation" | "process" | "map_rows":
             return False
         case _:
             return True

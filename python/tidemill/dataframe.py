@@ -289,6 +289,35 @@ class DataFrame:
         """Aggregates over all rows: columns, or a dict such as ``{"v": "sum"}``."""
         return self.groupBy().agg(*exprs)
 
+    def mapInPandas(
+        self, func: Callable[[Any], Any], schema: Any, barrier: bool = False, profile: Any = None
+    ) -> DataFrame:
+        """Whole batches through a function of pandas DataFrames: an iterator of them in, an iterator out.
+
+        Raises:
+            PySparkImportError: pandas or pyarrow is not installed.
+        """
+        from tidemill.udf import batches
+
+        return self._mapped(batches.in_pandas(func, schema))
+
+    def mapInArrow(
+        self, func: Callable[[Any], Any], schema: Any, barrier: bool = False, profile: Any = None
+    ) -> DataFrame:
+        """Whole batches through a function of ``pyarrow.RecordBatch``: an iterator of them in, an iterator out.
+
+        Raises:
+            PySparkImportError: pyarrow is not installed.
+        """
+        from tidemill.udf import batches
+
+        return self._mapped(batches.in_arrow(func, schema))
+
+    def _mapped(self, described: Any) -> DataFrame:
+        from tidemill.udf.named import FunctionName
+
+        return self._node("map_rows", function=FunctionName(described.shown, described), output=described.output)
+
     # --- several frames --------------------------------------------------------------------------
 
     def join(

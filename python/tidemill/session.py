@@ -19,6 +19,7 @@ from tidemill.errors import AnalysisException, IllegalArgumentException, transla
 from tidemill.query import StreamingQueryManager
 from tidemill.reader import DataFrameReader, DataStreamReader
 from tidemill.udf import UDFRegistration, UserDefinedFunction
+from tidemill.udf.registration import with_aggregates
 
 _NOT_FOR_THE_ENGINE = {
     "spark.app.name",
@@ -219,7 +220,7 @@ class Session:
         for name in dict.fromkeys([*self._views, *self._memory]):
             if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", sqlQuery, re.IGNORECASE):
                 frames[name] = self.table(name)
-        text = sqlQuery
+        text = with_aggregates(sqlQuery, self._functions)
         for name, value in kwargs.items():
             if isinstance(value, DataFrame):
                 frames[name] = value

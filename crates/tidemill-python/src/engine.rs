@@ -19,7 +19,9 @@ use tidemill_connectors::console::Console;
 use tidemill_connectors::memory::{MemorySink, MemoryStore};
 use tidemill_core::options::GivenOption;
 use tidemill_core::{Clock, Error, Options, Registry, Result};
+use tidemill_engine::pipeline::build::PipelineSpec;
 use tidemill_engine::pipeline::explain;
+use tidemill_engine::pipeline::extension::Extensions;
 use tidemill_engine::pipeline::query::SinkTable;
 use tidemill_engine::pipeline::settings::Trigger;
 use tidemill_engine::start::{StartOptions, start};
@@ -55,6 +57,9 @@ impl Drop for Shared {
         }
     }
 }
+
+/// The components of a session and what its user's program brings.
+pub type Known = (Registry, Extensions);
 
 /// How a query is started.
 #[derive(Debug, Deserialize)]
@@ -122,32 +127,32 @@ impl Engine {
         functions: Described,
     ) -> PyResult<Query> {
         let shared = self.shared.clone();
-        let mut registry = self.registry(py, &functions)?;
+        let (mut registry, extensions) = self.registry(py, &functions)?;
         if let Some(function) = function {
             registry.add_sink(ForeachBatch::new(function));
         }
-        py.detach(|| started(shared, registry, spec, given, options)).or_raise(py)
+        py.detach(|| started(shared, (registry, extensions), spec, given, options)).or_raise(py)
     }
 
     /// Columns of the first plan of `spec`, as DDL.
     #[pyo3(signature = (spec, given, functions = HashMap::new()))]
     fn schema(&self, py: Python<'_>, spec: &str, given: Given, functions: Described) -> PyResult<String> {
-        let registry = self.registry(py, &functions)?;
-        py.detach(|| evaluate::schema(registry, spec, rows_of(given)?)).or_raise(py)
+        let known = self.registry(py, &functions)?;
+        py.detach(|| evaluate::schema(known, spec, rows_of(given)?)).or_raise(py)
     }
 
     /// The first plan of `spec` as data flows.
     #[pyo3(signature = (spec, given, functions = HashMap::new()))]
     fn explain(&self, py: Python<'_>, spec: &str, given: Given, functions: Described) -> PyResult<String> {
-        let registry = self.registry(py, &functions)?;
-        py.detach(|| evaluate::explained(registry, spec, rows_of(given)?)).or_raise(py)
+        let known = self.registry(py, &functions)?;
+        py.detach(|| evaluate::explained(known, spec, rows_of(given)?)).or_raise(py)
     }
 
     /// All rows of the first plan of `spec`, which reads no stream.
     #[pyo3(signature = (spec, given, functions = HashMap::new()))]
     fn evaluate(&self, py: Python<'_>, spec: &str, given: Given, functions: Described) -> PyResult<PyTable> {
-        let registry = self.registry(py, &functions)?;
-        let rows = py.detach(|| evaluate::rows(&self.shared, registry, spec, rows_of(given)?)).or_raise(py)?;
+        let known = self.registry(py, &functions)?;
+        let rows = py.detach(|| evaluate::rows(&self.shared, known, spec, rows_of(given)?)).or_raise(py)?;
         PyTable::try_new(rows.batches, rows.schema)
     }
 
@@ -209,10 +214,11 @@ impl Engine {
 
 impl Engine {
     /// The session's components, and these functions.
-    fn registry(&self, py: Python<'_>, described: &Described) -> PyResult<Registry> {
+    fn registry(&self, py: Python<'_>, described: &Described) -> PyResult<Known> {
         let mut registry = self.shared.registry.clone();
-        functions::described(py, described)?.into_iter().for_each(|function| registry.add_function(function));
-        Ok(registry)
+        let (functions, extensions) = functions::described(py, described)?;
+        functions.into_iter().for_each(|function| registry.add_function(function));
+        Ok((registry, extensions))
     }
 
     fn end_page(&self) {
@@ -225,14 +231,14 @@ impl Engine {
 
 fn started(
     shared: Arc<Shared>,
-    mut registry: Registry,
+    (mut registry, extensions): Known,
     spec: &str,
     given: Given,
     options: &str,
 ) -> Result<Query> {
     let options: Start = parts::json("the start options", options)?;
     let trigger = options.trigger.as_deref().map_or(Ok(Trigger::Asap), Trigger::parse)?;
-    let pipeline = spec::read(spec, rows_of(given)?, &mut registry)?;
+    let pipeline = PipelineSpec { extensions, ..spec::read(spec, rows_of(given)?, &mut registry)? };
     let mut queries = pipeline.check(&registry)?;
     let (Some(query), true) = (queries.pop(), queries.is_empty()) else {
         return Err(Error::invalid("the plans have no source in common, so they are several queries")

@@ -4,6 +4,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use std::error::Error as _;
+use std::fmt;
 use tidemill_core::{Error, Kind};
 
 create_exception!(
@@ -34,12 +35,32 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     raised
 }
 
+/// An exception of the user's code whose text the message has already, cut to what helps.
+#[derive(Debug)]
+pub struct Told {
+    /// The exception.
+    pub raised: PyErr,
+    /// What the message says of it.
+    pub text: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Told {}
+
 /// The exception of the user's code behind an error.
 fn python_cause(error: &Error) -> Option<&PyErr> {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(raised) = inner.downcast_ref::<PyErr>() {
             return Some(raised);
+        }
+        if let Some(told) = inner.downcast_ref::<Told>() {
+            return Some(&told.raised);
         }
         cause = inner.source();
     }

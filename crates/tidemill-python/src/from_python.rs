@@ -125,7 +125,9 @@ fn whole(value: &Bound<'_, PyAny>, of: &DataType) -> PyResult<i64> {
         return Ok(number);
     }
     match value.extract::<f64>() {
-        Ok(number) if number.is_finite() && number.abs() < 9.3e18 => value.py().get_type::<PyInt>().call1((value,))?.extract(),
+        Ok(number) if number.is_finite() && number.abs() < 9.3e18 => {
+            value.py().get_type::<PyInt>().call1((value,))?.extract()
+        }
         _ => Err(misfit(value, of)),
     }
 }
@@ -174,7 +176,9 @@ fn decimal(value: &Bound<'_, PyAny>, (precision, scale): (u8, i8)) -> PyResult<i
     let of_type = decimals.getattr("Decimal")?;
     let number = if value.is_instance(&of_type)? {
         value.clone()
-    } else if !value.is_instance_of::<PyBool>() && (value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>()) {
+    } else if !value.is_instance_of::<PyBool>()
+        && (value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>())
+    {
         of_type.call1((value.str()?,))?
     } else {
         return Err(misfit(value, &of));
@@ -245,7 +249,9 @@ fn list(values: &[Bound<'_, PyAny>], field: &FieldRef, of: &DataType) -> PyResul
 }
 
 fn map(values: &[Bound<'_, PyAny>], entries: &FieldRef, of: &DataType) -> PyResult<ArrayRef> {
-    let DataType::Struct(fields) = entries.data_type() else { return Err(PyTypeError::new_err("a map without entries")) };
+    let DataType::Struct(fields) = entries.data_type() else {
+        return Err(PyTypeError::new_err("a map without entries"));
+    };
     let (mut keys, mut contents, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(values.len()));
     for value in values {
         let before = keys.len();
@@ -263,7 +269,8 @@ fn map(values: &[Bound<'_, PyAny>], entries: &FieldRef, of: &DataType) -> PyResu
     }
     let columns = vec![column(&keys, fields[0].data_type())?, column(&contents, fields[1].data_type())?];
     let entries_of = StructArray::try_new(fields.clone(), columns, None).map_err(no_arrow)?;
-    let made = MapArray::try_new(entries.clone(), OffsetBuffer::from_lengths(lengths), entries_of, nulls(values), false);
+    let made =
+        MapArray::try_new(entries.clone(), OffsetBuffer::from_lengths(lengths), entries_of, nulls(values), false);
     made.map(|map| Arc::new(map) as _).map_err(no_arrow)
 }
 

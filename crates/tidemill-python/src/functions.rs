@@ -1,7 +1,10 @@
 //! The user's Python functions as functions of the engine. A batch goes over once: the interpreter's lock is taken
 //! for the whole batch, and Python gets columns, never single values by call.
 
+use crate::aggregates::PythonAggregate;
+use crate::errors::Told;
 use crate::from_python;
+use crate::processors::{PythonProcessor, PythonRows};
 use crate::to_python::Tools;
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
@@ -13,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use tidemill_core::function::{ScalarFunction, Signature};
 use tidemill_core::{Error, Kind, Result, types};
+use tidemill_engine::pipeline::extension::Extensions;
 
 /// Frames of a traceback that an error tells, newest last.
 const FRAMES_MAX: usize = 8;
@@ -44,17 +48,36 @@ impl fmt::Debug for PythonFunction {
     }
 }
 
-/// Functions as Python describes them, by the names that plans call them by: objects with `shown` (the name in
-/// columns), `result` (DDL), `deterministic`, `style` (`values` or `arrow`) and `run(columns, rows)`, which gives a
-/// list or an Arrow array. `struct_of(names, values)` makes the rows that are in values.
+/// What Python describes of its functions, by the names that plans call them by. Each has a `kind`: a `processor`
+/// (see [`PythonProcessor`]), a `map` of batches ([`PythonRows`]), an `aggregate` ([`PythonAggregate`]), or a `function`: `shown` (the name in columns),
+/// `result` (DDL), `deterministic`, `style` (`values` or `arrow`) and `run(columns, rows)`, which gives a list or an
+/// Arrow array.
 ///
 /// # Errors
 /// A description that is none, a type that does not exist.
-pub fn described(py: Python<'_>, functions: &HashMap<String, Py<PyAny>>) -> PyResult<Vec<PythonFunction>> {
+pub fn described(
+    py: Python<'_>,
+    functions: &HashMap<String, Py<PyAny>>,
+) -> PyResult<(Vec<PythonFunction>, Extensions)> {
     let struct_of = py.import("tidemill.row")?.getattr("Row")?.getattr("of")?.unbind();
-    let mut made = Vec::with_capacity(functions.len());
+    let (mut made, mut extensions) = (Vec::with_capacity(functions.len()), Extensions::default());
     for (name, function) in functions {
         let function = function.bind(py);
+        match function.getattr("kind")?.extract::<String>()?.as_str() {
+            "processor" => {
+                extensions.add_processor(name, PythonProcessor::new(function)?);
+                continue;
+            }
+            "aggregate" => {
+                extensions.add_aggregate(name, PythonAggregate::new(function, &struct_of)?);
+                continue;
+            }
+            "map" => {
+                extensions.add_map(name, PythonRows::new(function)?);
+                continue;
+            }
+            _ => {}
+        }
         let result: String = function.getattr("result")?.extract()?;
         let result = types::parse_type(&result).map_err(|error| crate::errors::to_python(py, &error))?;
         let style = match function.getattr("style")?.extract::<String>()?.as_str() {
@@ -76,7 +99,7 @@ pub fn described(py: Python<'_>, functions: &HashMap<String, Py<PyAny>>) -> PyRe
             function: function.getattr("run")?.unbind(),
         });
     }
-    Ok(made)
+    Ok((made, extensions))
 }
 
 impl PythonFunction {
@@ -161,7 +184,7 @@ fn failed(py: Python<'_>, what: &str, raised: PyErr) -> Error {
     Error::new(Kind::Data, format!("{what} failed: {told}"))
         .class("PYTHON_EXCEPTION")
         .help("the epoch is not committed: mend the function or the data, and start the query again")
-        .caused_by(raised)
+        .caused_by(Told { raised, text: told })
 }
 
 /// The exception's type and text, and the lines of the user's program it came from.

@@ -3,6 +3,7 @@
 //!
 //! Must not contain: names, defaults or shapes of that API.
 
+mod aggregates;
 mod arrow_data;
 mod cases;
 mod engine;
@@ -13,6 +14,7 @@ mod foreach;
 mod from_python;
 mod functions;
 mod parts;
+mod processors;
 mod query;
 mod rows;
 mod schemas;

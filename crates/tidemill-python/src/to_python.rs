@@ -23,6 +23,8 @@ pub struct Tools<'py> {
     duration_of: Bound<'py, PyAny>,
     decimal_of: Bound<'py, PyAny>,
     epoch: Bound<'py, PyAny>,
+    /// 1970 with a zone, when instants are to have one.
+    aware_epoch: Option<Bound<'py, PyAny>>,
 }
 
 /// Values of a column.
@@ -44,7 +46,20 @@ impl<'py> Tools<'py> {
             duration_of: datetime.getattr("timedelta")?,
             decimal_of: py.import("decimal")?.getattr("Decimal")?,
             epoch: datetime.getattr("datetime")?.call1((1970, 1, 1))?,
+            aware_epoch: None,
         })
+    }
+
+    /// The same, whose instants carry the zone UTC, as rows in Arrow have them.
+    ///
+    /// # Errors
+    /// Python's own modules cannot be imported.
+    pub fn with_zone(mut self) -> PyResult<Self> {
+        let datetime = self.py.import("datetime")?;
+        let options = PyDict::new(self.py);
+        options.set_item("tzinfo", datetime.getattr("timezone")?.getattr("utc")?)?;
+        self.aware_epoch = Some(self.epoch.call_method("replace", (), Some(&options))?);
+        Ok(self)
     }
 
     /// Rows of columns, each by `struct_of`.
@@ -109,9 +124,11 @@ impl<'py> Tools<'py> {
                 let values = array.as_primitive::<Date32Type>();
                 each(&|row| self.date_of.call1((i64::from(values.value(row)) + ORDINAL_1970,)))
             }
-            DataType::Timestamp(..) => {
+            DataType::Timestamp(_, zone) => {
                 let values = array.as_primitive::<TimestampMicrosecondType>();
-                each(&|row| self.epoch.add(self.duration(values.value(row))?))
+                let aware = self.aware_epoch.as_ref().filter(|_| zone.is_some());
+                let epoch = aware.unwrap_or(&self.epoch);
+                each(&|row| epoch.add(self.duration(values.value(row))?))
             }
             DataType::Duration(_) => {
                 let values = array.as_primitive::<DurationMicrosecondType>();

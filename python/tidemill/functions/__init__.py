@@ -16,7 +16,7 @@ from tidemill.functions.hashing import *
 from tidemill.functions.math import *
 from tidemill.functions.ranking import *
 from tidemill.functions.string import *
-from tidemill.udf.function import arrow_udf, pandas_udf, udf
+from tidemill.functions.user import *
 
 
 def __getattr__(name: str) -> object:

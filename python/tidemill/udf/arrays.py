@@ -148,9 +148,7 @@ def from_pandas(given: Any, result: DataType) -> Any:
         if not isinstance(given, pandas.DataFrame):
             raise TypeError(f"a struct is given as a pandas DataFrame, not as {type(given).__name__}")
         columns = [_column_of(given, place, field.name) for place, field in enumerate(result.fields)]
-        arrays = [
-            from_pandas(column, field.dataType) for column, field in zip(columns, result.fields, strict=True)
-        ]
+        arrays = [from_pandas(column, field.dataType) for column, field in zip(columns, result.fields, strict=True)]
         return pyarrow.StructArray.from_arrays(arrays, names=result.names)
     if not isinstance(given, (pandas.Series, pandas.Index)):
         given = pandas.Series(given)

@@ -10,6 +10,7 @@ from tidemill.column import Column, ColumnOrName, to_column
 from tidemill.errors import PySparkTypeError, wrong_type
 from tidemill.types import DataType, to_ddl
 from tidemill.udf import arrays, values
+from tidemill.udf.aggregate import Gathering, aggregate_call
 from tidemill.udf.named import FunctionName
 
 VALUES, PANDAS, ARROW = "values", "pandas", "arrow"
@@ -42,6 +43,9 @@ class UserDefinedFunction:
         self.evalType = evalType
         self.deterministic = True
         self._name = name or getattr(func, "__name__", type(func).__name__)
+        aggregates = evalType != VALUES and arrays.hints_of(func) == arrays.AGGREGATE
+        shown, in_pandas = self._name, evalType == PANDAS
+        self._gathering = Gathering(func, self.returnType, shown, in_pandas) if aggregates else None
         functools.update_wrapper(self, func, updated=())
 
     def asNondeterministic(self) -> UserDefinedFunction:
@@ -50,6 +54,8 @@ class UserDefinedFunction:
         return self
 
     def __call__(self, *args: ColumnOrName, **kwargs: ColumnOrName) -> Column:
+        if self._gathering is not None:
+            return aggregate_call(self._gathering, [*args, *kwargs.values()])
         arguments = [to_column(argument) for argument in args]
         names = [None] * len(arguments) + list(kwargs)
         arguments += [to_column(argument) for argument in kwargs.values()]
@@ -59,12 +65,14 @@ class UserDefinedFunction:
     def __repr__(self) -> str:
         return f"<UserDefinedFunction {self._name} -> {self.returnType.simpleString()}>"
 
-    def _described(self, names: tuple[str | None, ...] = ()) -> Described:
-        return Described(self, names)
+    def _described(self, names: tuple[str | None, ...] = ()) -> Any:
+        return self._gathering or Described(self, names)
 
 
 class Described:
     """A function as the engine reads it: attributes, and `run` over the columns of a batch."""
+
+    kind = "function"
 
     def __init__(self, function: UserDefinedFunction, names: tuple[str | None, ...]) -> None:
         self.shown = function._name
@@ -158,4 +166,3 @@ def _made(func: Any, return_type: Any, style: str) -> UserDefinedFunction:
     if style != VALUES:
         arrays.expect_hints(func)
     return made
-

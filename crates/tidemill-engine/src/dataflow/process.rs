@@ -91,7 +91,7 @@ impl Lowering<'_, '_> {
             partitions: operators.collect::<Result<_>>()?,
             inputs: vec![KeyedInput { step: self.plan(input)?, prepare: Arc::new(prepared(&list, input)?), exchange }],
             name: self.name("process"),
-            spark_name: if spec.timeouts { "applyInPandasWithState" } else { "transformWithStateExec" },
+            spark_name: if spec.timeouts { "applyInPandasWithState" } else { spec.factory.spark_name() },
             layout: format!("state by [{}], {kind} by {}", type_names(&key_types), spec.time_mode.word()),
             wants_no_data: spec.time_mode == TimeMode::EventTime,
             bounds: None,

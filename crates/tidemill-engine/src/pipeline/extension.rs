@@ -1,6 +1,7 @@
-//! What a program that embeds the engine brings of its own for pipelines to name: stateful processors, and functions
-//! of whole batches. (Functions of columns are in the registry, as `ScalarFunction`.)
+//! What a program that embeds the engine brings of its own for pipelines to name: stateful processors,
+//! aggregate functions, and functions of whole batches. (Functions of columns are in the registry, as `ScalarFunction`.)
 
+use crate::operator::aggregate::user::UserAggregate;
 use crate::operator::map_rows::RowsFunction;
 use crate::operator::transform_with_state::contract::ProcessorFactory;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use tidemill_core::{Error, Result};
 pub struct Extensions {
     processors: BTreeMap<String, Arc<dyn ProcessorFactory>>,
     maps: BTreeMap<String, Arc<dyn RowsFunction>>,
+    aggregates: BTreeMap<String, Arc<dyn UserAggregate>>,
 }
 
 impl Extensions {
@@ -24,6 +26,19 @@ impl Extensions {
     /// Adds a function of batches, or puts it in the place of the one of that name.
     pub fn add_map(&mut self, name: impl Into<String>, function: impl RowsFunction + 'static) {
         self.maps.insert(name.into(), Arc::new(function));
+    }
+
+    /// Adds an aggregate function, or puts it in the place of the one of that name.
+    pub fn add_aggregate(&mut self, name: impl Into<String>, function: impl UserAggregate + 'static) {
+        self.aggregates.insert(name.into(), Arc::new(function));
+    }
+
+    /// The aggregate function called `name`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn aggregate(&self, name: &str) -> Result<Arc<dyn UserAggregate>> {
+        find(&self.aggregates, "aggregate function", name)
     }
 
     /// The stateful processor called `name`.

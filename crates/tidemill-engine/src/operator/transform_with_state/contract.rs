@@ -193,6 +193,11 @@ pub trait ProcessorFactory: Debug + Send + Sync {
     /// # Errors
     /// What the processor fails with.
     fn open(&self, schemas: &ProcessorSchemas, declare: &mut Declarations) -> Result<Box<dyn PartitionProcessor>>;
+
+    /// The operator's name in progress reports.
+    fn spark_name(&self) -> &'static str {
+        "transformWithStateExec"
+    }
 }
 
 /// What a processor's rows look like.

@@ -80,7 +80,7 @@ impl Process {
         lock(&self.state)
     }
 
-    /// The rows that are not late, each with its key's number; keys are held until they are released.
+    /// The rows that are not late, each with its key's number; keys are held until the epoch ends.
     fn on_time(
         &self,
         context: &EpochContext,
@@ -101,7 +101,7 @@ impl Process {
                     continue;
                 }
                 let key = state.keys().intern(input.key(row), input.hashes[at]);
-                state.keys().retain(key);
+                state.hold(key);
                 keys.push(key);
                 kept.push(row);
             }
@@ -138,7 +138,7 @@ impl Process {
     }
 
     /// The initial state, grouped; its keys are held as well.
-    fn first_state(&mut self, held: &mut Vec<u32>) -> Result<Option<GroupedRows>> {
+    fn first_state(&mut self) -> Result<Option<GroupedRows>> {
         let Some(rows) = self.initial.take() else { return Ok(None) };
         let width = self.layout.keys.len();
         let keys: Vec<u32> = {
@@ -148,12 +148,11 @@ impl Process {
                 let bytes = bytes.row(row).data();
                 let hash = state.keys().hash(bytes);
                 let key = state.keys().intern(bytes, hash);
-                state.keys().retain(key);
+                state.hold(key);
                 key
             };
             (0..rows.num_rows()).map(number).collect()
         };
-        held.extend(&keys);
         let schema = rows.schema().project(&(width..rows.num_columns()).collect::<Vec<_>>())?;
         let rows = RecordBatch::try_new(Arc::new(schema), rows.columns()[width..].to_vec())?;
         self.grouped(&rows, &keys).map(Some)
@@ -179,9 +178,9 @@ impl Keyed for Process {
         let mut out = KeyedOutput::default();
         let (now_ms, watermark_ms) = (context.timestamp.div_euclid(1000), context.watermark.div_euclid(1000));
         self.lock().begin(now_ms);
-        let (batches, mut held) = self.on_time(context, &inputs, &mut out)?;
-        let rows = self.grouped(&concat_batches(&self.layout.input, &batches)?, &held)?;
-        let initial = if context.epoch == Epoch(0) { self.first_state(&mut held)? } else { None };
+        let (batches, keys) = self.on_time(context, &inputs, &mut out)?;
+        let rows = self.grouped(&concat_batches(&self.layout.input, &batches)?, &keys)?;
+        let initial = if context.epoch == Epoch(0) { self.first_state()? } else { None };
         let due_ms = self.due(now_ms, watermark_ms);
         let has_due = due_ms.is_some_and(|due| self.lock().next_timer().is_some_and(|next| next <= due));
         let call = ProcessorCall { now_ms, watermark_ms, initial, rows, due_ms };
@@ -193,8 +192,7 @@ impl Keyed for Process {
             }
         }
         let mut state = self.lock();
-        state.expire_due();
-        held.into_iter().for_each(|key| state.keys().release(key));
+        state.end();
         (out.updated, out.removed) = state.counts();
         drop(state);
         Ok(out)

@@ -8,10 +8,11 @@ use crate::state::keys::{KeyTable, converter};
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::row::RowConverter;
-use datafusion::common::ScalarValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 use std::sync::Arc;
 use tidemill_core::{Error, Result};
+
+pub use datafusion::common::ScalarValue;
 
 /// A typed value: one scalar a field.
 pub type StateRow = Arc<[ScalarValue]>;
@@ -89,6 +90,8 @@ pub struct PartitionState {
     log: Vec<LogLine>,
     /// The line of the log that holds the newest value of a variable with one value.
     newest: HashMap<(u32, u32), usize>,
+    /// Keys that are looked at in this epoch.
+    held_keys: Vec<u32>,
     now: i64,
     entries: u64,
     bytes: u64,
@@ -126,6 +129,7 @@ impl PartitionState {
             expires: HashMap::new(),
             log: vec![],
             newest: HashMap::new(),
+            held_keys: vec![],
             now: 0,
             entries: 0,
             bytes: 0,
@@ -155,6 +159,14 @@ impl PartitionState {
     /// Number of the variable called `name`.
     pub fn variable_named(&self, name: &str) -> Option<usize> {
         self.held.iter().position(|held| held.variable.name == name)
+    }
+
+    /// Ends the epoch: lets go what has expired, and the keys that were held.
+    pub fn end(&mut self) {
+        self.expire_due();
+        for key in std::mem::take(&mut self.held_keys) {
+            self.keys.release(key);
+        }
     }
 
     /// Sets the instant of the epoch.
@@ -323,12 +335,15 @@ impl PartitionState {
     /// # Errors
     /// A key of the map that cannot be one.
     pub fn remove_map(&mut self, variable: usize, key: u32, map_key: StateRow) -> Result<bool> {
-        let there = self.forget_entry(variable, key, &map_key)?;
-        if there {
+        // the key's last reference may be this entry
+        self.keys.retain(key);
+        let there = self.forget_entry(variable, key, &map_key);
+        if matches!(there, Ok(true)) {
             self.note(LogLine { map_key: Some(map_key), ..self.line(Change::Remove, variable, key) });
             self.removed += 1;
         }
-        Ok(there)
+        self.keys.release(key);
+        there
     }
 
     /// Takes a key out of a map without noting it.
@@ -364,11 +379,13 @@ impl PartitionState {
     /// Empties a variable of a key.
     pub fn clear(&mut self, variable: usize, key: u32) {
         self.newest.remove(&(variable as u32, key));
+        self.keys.retain(key);
         let gone = self.forget(variable, key);
         if gone > 0 {
             self.note(self.line(Change::Clear, variable, key));
             self.removed += gone;
         }
+        self.keys.release(key);
     }
 
     /// Empties a variable of a key without noting it; gives the number of entries.
@@ -442,9 +459,10 @@ impl PartitionState {
     }
 
     /// Lets go what has expired by the epoch's instant.
-    pub fn expire_due(&mut self) {
+    fn expire_due(&mut self) {
         while let Some(&(expiry, variable, key)) = self.expiries.first().filter(|(expiry, ..)| *expiry <= self.now) {
             let now = self.now;
+            self.keys.retain(key);
             let gone = self.expire(variable as usize, key, now);
             if gone > 0 {
                 self.newest.remove(&(variable, key));
@@ -455,6 +473,7 @@ impl PartitionState {
             if self.expiries.contains(&(expiry, variable, key)) {
                 self.unschedule(variable, key, expiry);
             }
+            self.keys.release(key);
         }
     }
 
@@ -509,9 +528,11 @@ impl PartitionState {
 
     /// Takes a timer of a key away.
     pub fn delete_timer(&mut self, key: u32, time: i64) {
+        self.keys.retain(key);
         if self.forget_timer(key, time) {
             self.note(LogLine { variable: NO_VARIABLE, time, ..self.line(Change::TimerGone, 0, key) });
         }
+        self.keys.release(key);
     }
 
     /// Takes a timer away without noting it; false when there is none.
@@ -534,11 +555,18 @@ impl PartitionState {
         self.timers_of.get(&key).into_iter().flatten().copied().collect()
     }
 
-    /// The timers that are due by `time`, in the order of their times, then of their keys.
-    pub fn due(&self, time: i64) -> Vec<(u32, i64)> {
+    /// Holds a key until the end of the epoch, and so its number.
+    pub fn hold(&mut self, key: u32) {
+        self.keys.retain(key);
+        self.held_keys.push(key);
+    }
+
+    /// The timers that are due by `time`, in the order of their times, then of their keys, which are held.
+    pub fn due(&mut self, time: i64) -> Vec<(u32, i64)> {
         let mut due: Vec<(u32, i64)> =
             self.timers.iter().take_while(|(at, _)| *at <= time).map(|(at, key)| (*key, *at)).collect();
         due.sort_by(|left, right| (left.1, self.keys.bytes(left.0)).cmp(&(right.1, self.keys.bytes(right.0))));
+        due.iter().for_each(|(key, _)| self.hold(*key));
         due
     }
 

@@ -25,8 +25,8 @@ impl Analyzer<'_> {
         })?;
         let (input, keys, rows) = self.keyed_rows(&process.input, &process.groups)?;
         let delay = rows.iter().filter_map(|id| input.attribute(*id)?.watermark).next();
-        if time_mode == TimeMode::EventTime && delay.is_none() && input.streaming {
-            return Err(self.without_watermark(process.timeouts));
+        if process.timeouts && time_mode == TimeMode::EventTime && delay.is_none() && input.streaming {
+            return Err(without_watermark(true));
         }
         let mut spec = ProcessSpec {
             keys,
@@ -64,7 +64,7 @@ impl Analyzer<'_> {
                 ))
                 .class("EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE"));
             }
-            column.watermark = Some(delay.ok_or_else(|| self.without_watermark(false))?);
+            column.watermark = Some(delay.ok_or_else(|| without_watermark(false))?);
         }
         let streaming = input.streaming;
         let scope = self.scope(&attributes, None);
@@ -86,13 +86,6 @@ impl Analyzer<'_> {
     fn output(&self, ddl: &str) -> Result<Vec<Attribute>> {
         let schema = types::parse_schema(ddl)?;
         Ok(schema.fields().iter().map(|field| self.attribute(field.name(), field.data_type().clone())).collect())
-    }
-
-    fn without_watermark(&self, timeouts: bool) -> Error {
-        let what = if timeouts { "timeouts by event time" } else { "the time mode eventTime" };
-        Error::invalid(format!("{what} need a watermark on the rows"))
-            .class(if timeouts { UNSUPPORTED_STREAM } else { "CANNOT_ASSIGN_EVENT_TIME_COLUMN_WITHOUT_WATERMARK" })
-            .help("declare it before the grouping: df.withWatermark(\"ts\", \"10 minutes\")")
     }
 
     /// The columns people see of a relation, and those it is grouped by; computed ones come last.
@@ -129,6 +122,13 @@ impl Analyzer<'_> {
         let streaming = plan.streaming;
         Ok((Arc::new(Plan { node: Node::Project { input: plan, list }, attributes, streaming }), keys, rows))
     }
+}
+
+fn without_watermark(timeouts: bool) -> Error {
+    let what = if timeouts { "timeouts by event time" } else { "event-time columns that come out" };
+    Error::invalid(format!("{what} need a watermark on the rows"))
+        .class(if timeouts { UNSUPPORTED_STREAM } else { "CANNOT_ASSIGN_EVENT_TIME_COLUMN_WITHOUT_WATERMARK" })
+        .help("declare it before the grouping: df.withWatermark(\"ts\", \"10 minutes\")")
 }
 
 /// The initial state does not stream, and its keys are of the types of the rows' keys.

@@ -21,7 +21,6 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
     let streaming: Vec<&Arc<Plan>> = plans.iter().filter(|plan| plan.streaming).collect();
     let aggregates: Vec<&&Arc<Plan>> =
         streaming.iter().filter(|plan| matches!(plan.node, Node::Aggregate { .. })).collect();
-    let stateful = streaming.iter().filter(|plan| is_stateful(plan)).count();
     match mode {
         OutputMode::Append => {
             if aggregates.iter().any(|aggregate| !closes(aggregate)) {
@@ -35,9 +34,10 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
                 return Err(mode_error(mode, "session windows: a session shown may become part of another")
                     .help("use output mode append, or complete"));
             }
-            if stateful > 1 {
+            let mut stateful = streaming.iter().filter(|plan| is_stateful(plan));
+            if stateful.any(|plan| plan.inputs().iter().any(|input| above_aggregate(input))) {
                 return Err(unsupported(
-                    "several stateful operators in output mode update: later rows could not correct earlier ones",
+                    "a stateful operator above an aggregation in output mode update: later results could not correct earlier ones",
                 )
                 .help("use output mode append"));
             }
@@ -68,17 +68,17 @@ fn fits(plan: &Plan, mode: OutputMode) -> Result<()> {
             return Err(unsupported("sorting a stream: rows that come later belong before rows already out")
                 .help("sort the whole result of an aggregation in output mode complete"));
         }
-        Node::Process { spec, .. } if spec.mode != mode => {
-            let what = if spec.timeouts { "applyInPandasWithState" } else { "transformWithState" };
+        // Spark's transformWithState takes any of the two
+        Node::Process { spec, .. } if spec.timeouts && spec.mode != mode => {
+            let (written, asked) = (spec.mode.word(), mode.word());
             return Err(unsupported(&format!(
-                "{what} in output mode {} with a query in output mode {}",
-                spec.mode.word(),
-                mode.word()
+                "applyInPandasWithState in output mode {written} with a query in output mode {asked}"
             ))
             .help("give both the same output mode"));
         }
         Node::StreamJoin { kind, .. }
-            if mode != OutputMode::Append && !matches!(kind, JoinKind::Inner | JoinKind::LeftSemi) =>
+            if mode == OutputMode::Complete
+                || (mode == OutputMode::Update && !matches!(kind, JoinKind::Inner | JoinKind::LeftSemi)) =>
         {
             return Err(unsupported(&format!(
                 "a {} join of two streams in output mode {}: rows that came out with NULLs could not be corrected",
@@ -102,10 +102,15 @@ fn merges_sessions(plan: &Plan) -> bool {
 }
 
 fn is_stateful(plan: &Plan) -> bool {
-    matches!(
-        plan.node,
-        Node::Aggregate { .. } | Node::Deduplicate { .. } | Node::StreamJoin { .. } | Node::Process { .. }
-    )
+    match &plan.node {
+        Node::Aggregate { .. } | Node::StreamJoin { .. } | Node::Process { .. } => true,
+        // one without event time lets nothing go, so nothing is late for it
+        Node::Deduplicate { input, keys, within_watermark } => {
+            let is_event = |key: &u32| input.attribute(*key).is_some_and(|attribute| attribute.watermark.is_some());
+            *within_watermark || keys.iter().any(is_event)
+        }
+        _ => false,
+    }
 }
 
 /// True for an aggregate whose groups the watermark will close.
@@ -127,7 +132,8 @@ fn one_event_time(plan: &Plan) -> Result<()> {
 }
 
 fn above_aggregate(plan: &Plan) -> bool {
-    matches!(plan.node, Node::Aggregate { .. }) || plan.inputs().iter().any(|input| above_aggregate(input))
+    let here = matches!(plan.node, Node::Aggregate { .. });
+    plan.streaming && (here || plan.inputs().iter().any(|input| above_aggregate(input)))
 }
 
 fn mode_error(mode: OutputMode, what: &str) -> Error {
