@@ -5,6 +5,7 @@ use tidemill_core::Registry;
 /// Adds every source, sink and format of this crate to `registry`. Tables in memory are not among them:
 /// a program that wants them adds `memory::MemorySink` and `memory::MemorySource` with its own store.
 pub fn register(registry: &mut Registry) {
+    registry.add_source(crate::delta::DeltaSourceConnector);
     registry.add_source(crate::files::source::FilesSource::default());
     registry.add_source(crate::generator::Generator::default());
     registry.add_source(crate::kafka::KafkaSourceConnector::default());

@@ -43,6 +43,12 @@ pub trait SourceConnector: Send + Sync {
         None
     }
 
+    /// True for a source whose tables are read whole, each time as they are at one moment. Its positions
+    /// name that moment: [`Source::latest`] the newest one, and a range to it is all of its rows.
+    fn reads_whole(&self) -> bool {
+        false
+    }
+
     /// Connects. A source that cannot be reached says so here, not at the first read.
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn Source>>;
 }

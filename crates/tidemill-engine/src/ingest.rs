@@ -102,6 +102,24 @@ impl Ingest {
         })
     }
 
+    /// All columns of a table that is read whole, from its start.
+    ///
+    /// # Errors
+    /// As [`Ingest::open`].
+    pub async fn of_whole(table: &SourceTable) -> Result<Self> {
+        let all: Vec<usize> = (0..table.columns.fields().len()).collect();
+        let attributes =
+            table.columns.fields().iter().zip(0u32..).map(|(field, id)| crate::pipeline::plan::Attribute {
+                id,
+                name: field.name().clone(),
+                data_type: field.data_type().clone(),
+                watermark: None,
+                window_part: None,
+            });
+        let columns = SourceColumns { table: table.name.clone(), columns: all, attributes: attributes.collect() };
+        Ingest::open(table, &columns, Offsets::default()).await
+    }
+
     /// What is new, within bounds.
     pub async fn plan(&mut self, ask: &Ask) -> Result<Vec<SplitRange>> {
         self.source.plan(&self.offsets, ask).await
@@ -209,18 +227,13 @@ fn chunk_bytes(chunk: &Chunk) -> usize {
 ///
 /// # Errors
 /// The source cannot be reached, or a record of it is bad.
-pub async fn read_all(table: &SourceTable) -> Result<RecordBatch> {
-    let all: Vec<usize> = (0..table.columns.fields().len()).collect();
-    let attributes = table.columns.fields().iter().zip(0u32..).map(|(field, id)| crate::pipeline::plan::Attribute {
-        id,
-        name: field.name().clone(),
-        data_type: field.data_type().clone(),
-        watermark: None,
-        window_part: None,
-    });
-    let columns = SourceColumns { table: table.name.clone(), columns: all, attributes: attributes.collect() };
-    let mut ingest = Ingest::open(table, &columns, Offsets::default()).await?;
-    let until = ingest.latest().await?;
+pub async fn read_whole(table: &SourceTable, until: Option<Offsets>) -> Result<(RecordBatch, Offsets)> {
+    let mut ingest = Ingest::of_whole(table).await?;
+    let until = match until {
+        Some(until) => until,
+        None => ingest.latest().await?,
+    };
+    let seen = until.clone();
     let workers = Workers::new(1)?;
     let ask = Ask { until: Some(until), rate_limited: false, bytes_max: u64::MAX };
     let mut rows = Vec::new();
@@ -245,5 +258,5 @@ pub async fn read_all(table: &SourceTable) -> Result<RecordBatch> {
         rows.extend(read.rows);
         ingest.offsets.advance(&ranges);
     }
-    Ok(arrow::compute::concat_batches(&inner_schema(&columns.attributes), &rows)?)
+    Ok((arrow::compute::concat_batches(&ingest.inner, &rows)?, seen))
 }

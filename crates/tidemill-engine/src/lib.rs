@@ -18,6 +18,7 @@ pub mod report;
 pub mod run;
 pub mod start;
 pub mod state;
+pub mod tables;
 pub mod time;
 pub mod turn;
 pub mod watermark;

@@ -6,13 +6,16 @@ use crate::checkpoint::record::{CommitRecord, PlanRecord, PlannedWatermark, Reco
 use crate::checkpoint::snapshot::{self, Manifest};
 use crate::dataflow::Dataflow;
 use crate::dataflow::execute::{PartResult, Workers};
+use crate::dataflow::lower::{self, LowerOptions};
 use crate::deliver::{Delivered, Delivery};
 use crate::ingest::{Ingest, Read};
 use crate::operator::EpochContext;
 use crate::operator::watermark::EventTimes;
+use crate::pipeline::plan::Attribute;
 use crate::recover::{Checkpoint, Resumed};
 use crate::report::{Done, Measured, Reporter};
 use crate::start::Signals;
+use crate::tables::Tables;
 use crate::turn::{Turn, Turns};
 use crate::{dead_letter, pipeline::analysis::Session};
 use arrow::record_batch::RecordBatch;
@@ -28,6 +31,8 @@ pub struct Running {
     pub(crate) name: String,
     pub(crate) session: Arc<Session>,
     pub(crate) sources: Vec<Ingest>,
+    /// The tables beside the stream.
+    pub(crate) tables: Tables,
     pub(crate) flow: Dataflow,
     /// The sinks of the outputs, in their order, then that of the dead letters if there is one.
     pub(crate) sinks: Vec<Delivery>,
@@ -56,6 +61,7 @@ impl Running {
         while let Some((plan, mut measured)) = self.next_plan().await? {
             self.reporter.begin();
             self.log(&plan, &mut measured)?;
+            self.refresh(&plan).await?;
             let reads = self.read(&plan, &mut measured).await?;
             let computed = self.compute(&plan, &reads, &mut measured)?;
             let delivered = self.deliver(&plan, &computed, &mut measured).await?;
@@ -93,7 +99,8 @@ impl Running {
             let has_data = ranges.values().any(|ranges| !ranges.is_empty());
             if has_data || self.no_data_due() {
                 measured.planned(&*self.clock);
-                return Ok(Some((self.plan(ranges, has_data), measured)));
+                let tables = self.tables.newest().await?;
+                return Ok(Some((self.plan(ranges, tables, has_data), measured)));
             }
             self.settle().await?;
             if self.turns.nothing_new(&*self.clock) {
@@ -137,7 +144,12 @@ impl Running {
                 || self.flow.alarm().is_some_and(|alarm| alarm <= self.clock.now_micros()))
     }
 
-    fn plan(&mut self, ranges: BTreeMap<String, Vec<SplitRange>>, has_data: bool) -> PlanRecord {
+    fn plan(
+        &mut self,
+        ranges: BTreeMap<String, Vec<SplitRange>>,
+        tables: BTreeMap<String, Offsets>,
+        has_data: bool,
+    ) -> PlanRecord {
         let watermarks = self.flow.parts.iter().zip(&self.resumed.used_watermarks);
         let watermarks =
             watermarks.map(|(part, used)| PlannedWatermark { late: *used, current: part.watermark.millis() });
@@ -148,6 +160,7 @@ impl Running {
             ranges,
             has_data,
             watermarks: watermarks.collect(),
+            tables,
         }
     }
 
@@ -168,6 +181,17 @@ impl Running {
 
     fn is_logged(&self, epoch: Epoch) -> bool {
         self.is_committed(epoch)
+    }
+
+    /// Brings the joins with tables to what the epoch is to see of them.
+    async fn refresh(&mut self, plan: &PlanRecord) -> Result<()> {
+        let changed = self.tables.bring_to(&plan.tables).await?;
+        let tables = &self.tables;
+        let rows_of = |name: &str, columns: &[usize], attributes: &[Attribute]| tables.rows(name, columns, attributes);
+        self.flow.refreshes.iter().filter(|refresh| !refresh.reads.is_disjoint(&changed)).try_for_each(|refresh| {
+            let rows = lower::all_rows(&refresh.plan, &LowerOptions::of_tables(&rows_of))?;
+            refresh.join.replace(rows)
+        })
     }
 
     /// Step 3.

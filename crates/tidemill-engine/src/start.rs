@@ -5,16 +5,16 @@ use crate::dataflow::lower::{LowerOptions, lower};
 use crate::dataflow::{Dataflow, SourceColumns};
 use crate::dead_letter;
 use crate::deliver::Delivery;
-use crate::ingest::{Ingest, read_all};
-use crate::pipeline::plan::{Attribute, inner_schema, outer_schema};
+use crate::ingest::Ingest;
+use crate::pipeline::plan::{Attribute, outer_schema};
 use crate::pipeline::query::{Query, SinkTable};
 use crate::pipeline::settings::Trigger;
 use crate::progress::{Listener, Progress, QueryStarted, TableName};
 use crate::recover::{Checkpoint, metadata};
 use crate::report::{Recent, Reporter};
 use crate::run::Running;
+use crate::tables::Tables;
 use crate::turn::Turns;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -220,7 +220,8 @@ type Opened = (Running, String, Arc<Recent>, Arc<Signals>);
 
 /// Sinks first, sources last: nobody can send before there is a receiver.
 async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
-    let mut flow = build(query).await?;
+    let tables = Tables::read(query).await?;
+    let mut flow = build(query, &tables)?;
     let sources: Vec<String> = query.sources.iter().map(|source| source.name.clone()).collect();
     let checkpoint = Checkpoint::open(&options.checkpoint, metadata(&query.name, sources, &mut flow))?;
     let writer = |sink: &str| Writer {
@@ -262,6 +263,7 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         name: query.name.clone(),
         session: query.session.clone(),
         sources: ingests,
+        tables,
         flow,
         sinks,
         checkpoint,
@@ -275,23 +277,12 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
     Ok((running, id, recent, signals))
 }
 
-/// The operators of a query; reads the tables that are read once.
+/// The operators of a query, over its tables.
 ///
 /// # Errors
-/// A table that cannot be read.
-pub async fn build(query: &Query) -> Result<Dataflow> {
-    let mut tables: BTreeMap<&str, RecordBatch> = BTreeMap::new();
-    for table in &query.tables {
-        let read = read_all(table).await.map_err(|error| query.placed(&table.name, error))?;
-        tables.insert(&table.name, read);
-    }
-    let rows_of = |name: &str, columns: &[usize], attributes: &[Attribute]| {
-        let rows = tables.get(name).ok_or_else(|| Error::bug(format!("the table {name} was not read")))?;
-        // a plan that only counts rows reads no column
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        let columns = columns.iter().map(|column| rows.column(*column).clone()).collect();
-        Ok(RecordBatch::try_new_with_options(inner_schema(attributes), columns, &options)?)
-    };
+/// An expression that fails on a row of a table.
+pub fn build(query: &Query, tables: &Tables) -> Result<Dataflow> {
+    let rows_of = |name: &str, columns: &[usize], attributes: &[Attribute]| tables.rows(name, columns, attributes);
     let roots: Vec<_> = query.outputs.iter().map(|output| (output.plan.clone(), output.mode)).collect();
     let idle_after = query.sources.iter().filter_map(|source| {
         let micros = source.options.duration("idle_timeout")?.as_micros();

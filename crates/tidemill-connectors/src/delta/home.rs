@@ -43,6 +43,18 @@ impl Home {
     /// # Errors
     /// A URL that cannot be read, a directory that cannot be made or written.
     pub(crate) fn new(path: &str, storage: HashMap<String, String>) -> Result<Home> {
+        Self::at(path, storage, true)
+    }
+
+    /// The home of a table that is only read: a local directory must be there.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, a directory that is not there.
+    pub(crate) fn existing(path: &str, storage: HashMap<String, String>) -> Result<Home> {
+        Self::at(path, storage, false)
+    }
+
+    fn at(path: &str, storage: HashMap<String, String>, is_written: bool) -> Result<Home> {
         let wrong = || Error::invalid(format!("'{path}' is no place for a delta table"));
         let url = Url::parse(path).ok().filter(|_| path.contains("://"));
         let directory = match &url {
@@ -55,8 +67,10 @@ impl Home {
             let url = url.ok_or_else(wrong)?;
             return Ok(Home { place, url, storage, directory: None });
         };
-        Disk::default().create_directory(&directory)?;
-        check_writable(&directory)?;
+        if is_written {
+            Disk::default().create_directory(&directory)?;
+            check_writable(&directory)?;
+        }
         let failure = |cause| Error::io(format!("cannot open {}", directory.display()), cause);
         let directory = std::fs::canonicalize(&directory).map_err(failure)?;
         let url = Url::from_directory_path(&directory).map_err(|()| wrong())?;

@@ -1,4 +1,4 @@
-//! Delta Lake tables as a sink, and as the place of a batch write.
+//! Delta Lake tables as a sink, as the place of a batch write, and as tables beside a stream.
 //!
 //! The library reads the log and makes checkpoints; files and commits are written here, because it
 //! syncs nothing to a local disk and does not make a `txn` action a promise. A commit is one file of the
@@ -17,9 +17,11 @@ mod home;
 mod marks;
 mod schema;
 mod sink;
+mod source;
 mod stats;
 mod table;
 mod write;
 
 pub use sink::DeltaSinkConnector;
+pub use source::DeltaSourceConnector;
 pub use write::{SaveMode, TableWrite, Written, write_table};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tidemill_core::{Epoch, SplitRange};
+use tidemill_core::{Epoch, Offsets, SplitRange};
 
 /// What an epoch will do, pinned before it does anything: from here it is deterministic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct PlanRecord {
     pub has_data: bool,
     /// The watermarks of every part.
     pub watermarks: Vec<PlannedWatermark>,
+    /// What is seen of the tables that are followed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, Offsets>,
 }
 
 /// The watermarks of one part in an epoch, in milliseconds.

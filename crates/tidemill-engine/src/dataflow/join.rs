@@ -69,18 +69,21 @@ impl Lowering<'_, '_> {
             schema: inner_schema(&plan.attributes),
         });
         let partitions = self.options.partitions;
-        let operators = (0..partitions).map(|_| Ok(Box::new(Join::new(layout.clone())?) as _));
+        let late = self.late_places(plan, sides)?;
+        let operators = (0..partitions).map(|_| Ok(Box::new(Join::new(layout.clone())?.keep_late(late.clone())) as _));
         let rows = sides.map(|side| {
             type_names(&side.attributes.iter().map(|attribute| attribute.data_type.clone()).collect::<Vec<_>>())
         });
         let mut inputs = Vec::with_capacity(2);
-        for side in &built {
+        // the right side first: reports name what is downstream first, then from left to right
+        for side in built.iter().rev() {
             inputs.push(KeyedInput {
                 step: self.plan(side.plan)?,
                 prepare: Arc::new(prepared(&side.list, side.plan)?),
                 exchange: Exchange::new(&key_types, partitions)?,
             });
         }
+        inputs.reverse();
         let step = KeyedStep {
             inputs,
             partitions: operators.collect::<Result<_>>()?,

@@ -1,6 +1,6 @@
 //! From checked plans to operators.
 
-use super::{Dataflow, KeyedInput, KeyedStep, Part, SourceColumns, Step};
+use super::{Dataflow, KeyedInput, KeyedStep, Part, Refresh, SourceColumns, Step};
 use crate::operator::Transform;
 use crate::operator::enrich::{Enrich, EnrichSpec};
 use crate::operator::exchange::Exchange;
@@ -14,6 +14,7 @@ use crate::operator::sort::Sort;
 use crate::operator::watermark::{Observed, Watch};
 use crate::operator::window_rows::WindowRows;
 use crate::pipeline::plan::{Attribute, Node, Plan, inner_schema, outer_schema};
+use crate::pipeline::relation::JoinKind;
 use crate::watermark::{WatermarkNode, WatermarkTracker};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Expr;
@@ -37,12 +38,20 @@ pub struct LowerOptions<'a> {
     pub tables: StaticTables<'a>,
 }
 
+impl<'a> LowerOptions<'a> {
+    /// Options for plans that only read tables.
+    pub fn of_tables(tables: StaticTables<'a>) -> Self {
+        const NONE: &BTreeMap<String, i64> = &BTreeMap::new();
+        LowerOptions { partitions: 1, use_max: false, idle_after: NONE, tables }
+    }
+}
+
 /// Operators for plans and their output modes. The plans are pruned.
 ///
 /// # Errors
 /// A bug, or an expression that fails on a row of a table that is read once.
 pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> Result<Dataflow> {
-    let mut flow = Dataflow { sources: vec![], parts: vec![], outputs: roots.len() };
+    let mut flow = Dataflow { sources: vec![], parts: vec![], outputs: roots.len(), refreshes: vec![] };
     let mut classes: Vec<(BTreeSet<usize>, OutputMode, Vec<usize>)> = Vec::new();
     let late_of: Vec<Option<Arc<Plan>>> = roots.iter().map(|(plan, _)| dropping(plan)).collect();
     for (number, (plan, mode)) in roots.iter().enumerate().filter(|(number, _)| late_of[*number].is_none()) {
@@ -62,6 +71,7 @@ pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> R
         let mut lowering = Lowering {
             options,
             sources: &mut flow.sources,
+            refreshes: &mut flow.refreshes,
             mode,
             steps: vec![],
             done: HashMap::new(),
@@ -137,6 +147,7 @@ fn watermark_nodes(plan: &Arc<Plan>) -> BTreeSet<usize> {
 pub(super) struct Lowering<'a, 'b> {
     pub(super) options: &'a LowerOptions<'b>,
     sources: &'a mut Vec<SourceColumns>,
+    refreshes: &'a mut Vec<Refresh>,
     pub(super) mode: OutputMode,
     steps: Vec<Step>,
     /// Steps of plans already lowered, by the plan's place in memory.
@@ -204,15 +215,7 @@ impl Lowering<'_, '_> {
                 self.map(input, explode)
             }
             Node::StaticJoin { left, right, kind, on, filter } => {
-                let table = self.all_rows(right)?;
-                let spec = EnrichSpec {
-                    kind: *kind,
-                    stream: &left.attributes,
-                    table: &right.attributes,
-                    on,
-                    filter: filter.as_ref(),
-                };
-                self.map(left, Enrich::new(&spec, table)?)
+                self.static_join(left, right, *kind, on, filter.as_ref())
             }
             Node::StreamJoin { left, right, kind, on } => self.stream_join(plan, [left, right], *kind, on),
             Node::Union { inputs, columns } => self.union(inputs, columns, &plan.attributes),
@@ -286,6 +289,17 @@ impl Lowering<'_, '_> {
         Ok(Some((first, list.len())))
     }
 
+    /// The places of the columns of late rows that the join `plan` keeps, in the rows of each side.
+    pub(super) fn late_places(&self, plan: &Arc<Plan>, sides: [&Arc<Plan>; 2]) -> Result<Option<[Vec<usize>; 2]>> {
+        let Some(columns) = self.late.get(&(Arc::as_ptr(plan) as usize)) else { return Ok(None) };
+        let (left, right): (Vec<u32>, Vec<u32>) =
+            columns.iter().partition(|column| sides[0].attribute(**column).is_some());
+        let places = |side: &Plan, columns: Vec<u32>| -> Result<Vec<usize>> {
+            columns.into_iter().map(|column| position(side, column)).collect()
+        };
+        Ok(Some([places(sides[0], left)?, places(sides[1], right)?]))
+    }
+
     pub(super) fn name(&mut self, kind: &'static str) -> String {
         let number = self.names.entry(kind).or_insert(0);
         *number += 1;
@@ -323,12 +337,46 @@ impl Lowering<'_, '_> {
 
     /// All rows of a plan that does not stream.
     pub(super) fn all_rows(&self, plan: &Arc<Plan>) -> Result<RecordBatch> {
-        if plan.streaming {
-            return Err(Error::bug("a stream is joined as a table"));
-        }
-        let flow = lower(&[(plan.clone(), OutputMode::Complete)], self.options)?;
-        super::execute::all_rows(flow, plan)
+        all_rows(plan, self.options)
     }
+
+    fn static_join(
+        &mut self,
+        left: &Arc<Plan>,
+        right: &Arc<Plan>,
+        kind: JoinKind,
+        on: &[(Expr, Expr)],
+        filter: Option<&Expr>,
+    ) -> Result<usize> {
+        let table = self.all_rows(right)?;
+        let spec = EnrichSpec { kind, stream: &left.attributes, table: &right.attributes, on, filter };
+        let join = Arc::new(Enrich::new(&spec, table)?);
+        let reads: BTreeSet<String> = right.walk().iter().filter_map(|plan| table_of(plan)).collect();
+        if left.streaming && !reads.is_empty() {
+            self.refreshes.push(Refresh { plan: right.clone(), reads, join: join.clone() });
+        }
+        let input = self.plan(left)?;
+        Ok(self.push(Step::Map { input, chain: vec![join] }))
+    }
+}
+
+fn table_of(plan: &Plan) -> Option<String> {
+    match &plan.node {
+        Node::Static { table, .. } => Some(table.clone()),
+        _ => None,
+    }
+}
+
+/// All rows of a plan that does not stream.
+///
+/// # Errors
+/// An expression that fails on a row.
+pub fn all_rows(plan: &Arc<Plan>, options: &LowerOptions<'_>) -> Result<RecordBatch> {
+    if plan.streaming {
+        return Err(Error::bug("a stream is joined as a table"));
+    }
+    let flow = lower(&[(plan.clone(), OutputMode::Complete)], options)?;
+    super::execute::all_rows(flow, plan)
 }
 
 pub(super) fn position(plan: &Plan, id: u32) -> Result<usize> {

@@ -11,14 +11,16 @@ mod marks;
 mod process;
 mod session;
 
+use crate::operator::enrich::Enrich;
 use crate::operator::exchange::Exchange;
 use crate::operator::join::bounds::JoinBounds;
 use crate::operator::sort::Sort;
 use crate::operator::{Keyed, Transform};
-use crate::pipeline::plan::Attribute;
+use crate::pipeline::plan::{Attribute, Plan};
 use crate::watermark::WatermarkTracker;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidemill_core::sink::OutputMode;
 
@@ -30,6 +32,18 @@ pub struct Dataflow {
     pub parts: Vec<Part>,
     /// Number of outputs over all parts.
     pub outputs: usize,
+    /// Joins with tables that may change.
+    pub refreshes: Vec<Refresh>,
+}
+
+/// A join with what a plan gives over tables.
+pub struct Refresh {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The tables it reads.
+    pub reads: BTreeSet<String>,
+    /// The join.
+    pub join: Arc<Enrich>,
 }
 
 impl Dataflow {

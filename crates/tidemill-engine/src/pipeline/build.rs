@@ -26,6 +26,11 @@ pub const TABLE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("static", OptionKind::Boolean, "read the whole table once, before the stream starts")
         .default("false"),
     OptionSpec::new(
+        "refresh",
+        OptionKind::Boolean,
+        "read a static table again before an epoch when it has changed; default: true for delta, else false",
+    ),
+    OptionSpec::new(
         "schema_registry",
         OptionKind::Location,
         "registry of the table's schema; its columns are those of schema_subject",
@@ -41,18 +46,6 @@ pub const TABLE_OPTIONS: &[OptionSpec] = &[
         "idle_timeout",
         OptionKind::Duration,
         "how long the table may bring nothing and still hold the watermark back; default: for ever",
-    ),
-    OptionSpec::new(
-        "late",
-        OptionKind::Choice(&["drop", "table"]),
-        "what becomes of rows too late for the query that writes to the table: they are counted, and with table \
-         written to late_table",
-    )
-    .default("drop"),
-    OptionSpec::new(
-        "late_table",
-        OptionKind::Text,
-        "table that takes those rows, each with the window that was over and the watermark",
     ),
 ];
 
@@ -206,6 +199,16 @@ impl<'a> Builder<'a> {
             .options
             .iter()
             .any(|option| option.key.eq_ignore_ascii_case("static") && option.value.eq_ignore_ascii_case("true"));
+        if is_read
+            && !is_static
+            && self.registry.source(&connector_name(definition)?).is_ok_and(|source| source.reads_whole())
+        {
+            return Err(Error::invalid(format!("the table '{}' cannot be read as a stream", definition.name))
+                .at_if_unplaced(self.spec.text.place(definition.at))
+                .help(
+                    "add static = 'true' to its options: it is then joined as a table, and read again when it changes",
+                ));
+        }
         Ok(Table {
             name: definition.name.clone(),
             columns,
@@ -432,6 +435,8 @@ fn fitting(declared: &Schema, registered: SchemaRef) -> Result<SchemaRef> {
 fn option_groups<'a>(connector: &'a [OptionSpec], format: Option<&Arc<dyn Format>>) -> Vec<&'a [OptionSpec]> {
     let mut groups: Vec<&[OptionSpec]> = vec![TABLE_OPTIONS, connector];
     groups.extend(format.map(|format| format.describe().options));
+    // a connector may have an option of the same name
+    groups.push(super::late::OPTIONS);
     groups
 }
 

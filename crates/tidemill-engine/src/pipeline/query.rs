@@ -48,6 +48,16 @@ pub struct SourceTable {
     pub columns: SchemaRef,
 }
 
+impl SourceTable {
+    /// True for a table beside the stream that is read again when it has changed.
+    pub fn is_followed(&self) -> bool {
+        match self.options.text("refresh") {
+            Some(_) => self.options.boolean("refresh"),
+            None => self.connector.reads_whole(),
+        }
+    }
+}
+
 /// A table that is written.
 #[derive(Clone)]
 pub struct SinkTable {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// Why not, in a few words.
-pub(super) fn conform(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
+pub(crate) fn conform(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
     use DataType::{
         Binary, BinaryView, Dictionary, FixedSizeBinary, FixedSizeList, LargeBinary, LargeList, LargeUtf8, List, Map,
         Struct, Timestamp, Utf8, Utf8View,

@@ -1,6 +1,6 @@
 //! Parquet files, read whole: the wanted columns by name, NULL where a file has no such column.
 
-mod conform;
+pub(crate) mod conform;
 #[cfg(test)]
 mod tests;
 
