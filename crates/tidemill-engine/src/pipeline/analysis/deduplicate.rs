@@ -9,7 +9,7 @@ use tidemill_core::Result;
 
 impl Analyzer<'_> {
     pub(super) fn deduplicate(&self, bound: Bound, columns: &[String], within_watermark: bool) -> Result<Bound> {
-        let Bound { plan, scope, .. } = bound;
+        let Bound { plan, scope, .. } = self.shown(bound);
         let mut keys = Vec::new();
         for name in columns {
             let parts = vec![name.clone()];

@@ -172,6 +172,20 @@ impl Analyzer<'_> {
     }
 }
 
+impl Analyzer<'_> {
+    /// Without the columns that a name finds but `*` does not, where all columns count.
+    pub(super) fn shown(&self, bound: Bound) -> Bound {
+        if bound.scope.entries().iter().all(|entry| !entry.hidden) {
+            return bound;
+        }
+        let Bound { plan, mut scope, .. } = bound;
+        scope.entries_mut().retain(|entry| !entry.hidden);
+        let attributes: Vec<Attribute> = scope.entries().iter().map(|entry| entry.attribute.clone()).collect();
+        let (list, streaming) = (attributes.iter().map(Attribute::reference).collect(), plan.streaming);
+        self.bound(Plan { node: Node::Project { input: plan, list }, attributes, streaming }, scope)
+    }
+}
+
 fn boolean(expr: Expr) -> Typed {
     Typed::new(expr, arrow::datatypes::DataType::Boolean, "")
 }

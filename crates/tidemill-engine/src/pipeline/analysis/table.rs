@@ -30,7 +30,7 @@ impl Analyzer<'_> {
             Some(plan) => plan,
             None => {
                 let plan = match &named {
-                    Named::View(relation) => self.relation(relation)?.plan,
+                    Named::View(relation) => self.shown(self.relation(relation)?).plan,
                     Named::Table(table) => self.base_table(table)?,
                 };
                 self.shared.borrow_mut().insert(key, plan.clone());
