@@ -95,6 +95,11 @@ pub trait AggregateFunction: Debug + Send + Sync {
     /// Types of the saved columns.
     fn state_types(&self) -> Vec<DataType>;
 
+    /// False when it matters to the result in which order values are merged.
+    fn merges_freely(&self) -> bool {
+        true
+    }
+
     /// An empty accumulator.
     ///
     /// # Errors

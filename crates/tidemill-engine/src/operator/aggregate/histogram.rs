@@ -76,6 +76,10 @@ impl AggregateFunction for Histogram {
         vec![types::array_of(DataType::Float64); 2]
     }
 
+    fn merges_freely(&self) -> bool {
+        false
+    }
+
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         let sketches = Sketches::new(Bins::new(self.bins));
         Ok(Box::new(Histograms { of: self.of.clone(), bins: self.bins, sketches }))

@@ -1,7 +1,8 @@
 //! The aggregate operator: groups by key and pane, one accumulator a function.
 //!
-//! Append mode keeps sliding windows as slices and puts a window together when it closes; update and
-//! complete mode keep a group a window, because they show each change. When groups come out and when
+//! Append mode keeps sliding windows as slices and puts a window together when it closes, unless the order
+//! of merging matters to a function; update and complete mode keep a group a window, because they show
+//! each change. When groups come out and when
 //! they go is the table in SEMANTICS (section 3): a group is late or final by `end <= watermark`.
 
 use super::accumulator::{Accumulator, AggregateFunction, Scope, Selected};
@@ -117,9 +118,11 @@ impl Aggregator {
         self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(count));
     }
 
-    /// True when groups are kept a slice, not a window.
+    /// True when groups are kept a slice, not a window: when a window is only shown whole, and is the same
+    /// put together from slices.
     fn keeps_slices(&self) -> bool {
         self.layout.mode == OutputMode::Append
+            && self.layout.calls.iter().all(|(function, ..)| function.merges_freely())
     }
 
     fn add(&mut self, input: &KeyedRows, late: i64, out: &mut KeyedOutput) -> Result<()> {
@@ -260,12 +263,17 @@ impl Aggregator {
             return if slots.is_empty() { Ok(vec![]) } else { Ok(vec![self.rows_of(&slots, |_| 0)?]) };
         };
         let (late, watermark, length) = (context.late, context.watermark, kind.reach());
-        let closing: BTreeSet<i64> = self
-            .panes
-            .before(watermark)
-            .flat_map(|slice| kind.windows(slice))
-            .filter(|window| late < window + length && window + length <= watermark)
-            .collect();
+        let closes = |window: &i64| late < window + length && window + length <= watermark;
+        if !self.keeps_slices() {
+            let closing: Vec<i64> = self.panes.before(watermark).filter(closes).collect();
+            let of_window = |window: i64| {
+                let slots = self.panes.slots(window).to_vec();
+                self.rows_of(&slots, |_| window)
+            };
+            return closing.into_iter().map(of_window).collect();
+        }
+        let closing: BTreeSet<i64> =
+            self.panes.before(watermark).flat_map(|slice| kind.windows(slice)).filter(closes).collect();
         let mut batches = Vec::with_capacity(closing.len());
         for window in closing {
             let start = kind.start(window);

@@ -81,6 +81,10 @@ impl AggregateFunction for Quantile {
         lists.into_iter().chain([DataType::Int64]).collect()
     }
 
+    fn merges_freely(&self) -> bool {
+        false
+    }
+
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         let error = 1.0 / self.accuracy as f64;
         Ok(Box::new(Quantiles {

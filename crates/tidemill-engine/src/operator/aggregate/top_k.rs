@@ -105,6 +105,10 @@ impl AggregateFunction for TopK {
         lists.into_iter().chain([DataType::Int64, DataType::Int64]).collect()
     }
 
+    fn merges_freely(&self) -> bool {
+        false
+    }
+
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(TopKs {
             of: self.of.clone(),

@@ -197,7 +197,7 @@ impl Accumulator for Folded {
         // a slot may take in several others: one after the other
         let mut open: Vec<(u32, u32)> = from.iter().copied().zip(into.iter().copied()).collect();
         while !open.is_empty() {
-            let (mut now, mut later): (Vec<(u32, u32)>, Vec<(u32, u32)>) = (Vec::new(), Vec::new());
+            let (mut now, mut later) = (Vec::<(u32, u32)>::new(), Vec::<(u32, u32)>::new());
             for (from, into) in open {
                 let taken = now.iter().any(|(_, known)| *known == into);
                 if taken { later.push((from, into)) } else { now.push((from, into)) }
