@@ -7,9 +7,7 @@ use crate::pipeline::analysis::typed::Typed;
 use crate::time::interval::Interval;
 use crate::time::{DAY, date_of, days_of, zone};
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{
-    DataType, DurationMicrosecondType, IntervalMonthDayNanoType, IntervalUnit, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit, TimestampMicrosecondType};
 use chrono::Months;
 use datafusion::logical_expr::Expr;
 use std::sync::Arc;
@@ -20,13 +18,11 @@ use tidemill_core::{Error, Result};
 /// # Errors
 /// A gap that is not an interval or the text of one.
 pub fn after(time: &Typed, gap: Typed, context: &CallContext<'_>) -> Result<Expr> {
-    if !matches!(
-        gap.data_type,
-        DataType::Utf8 | DataType::Null | DataType::Duration(_) | DataType::Interval(IntervalUnit::MonthDayNano)
-    ) {
+    if !matches!(gap.data_type, DataType::Utf8 | DataType::Null | DataType::Interval(IntervalUnit::MonthDayNano)) {
         let given = tidemill_core::types::name(&gap.data_type).to_uppercase();
         return Err(Error::invalid(format!("the gap of a session is an interval such as '5 minutes', not {given}"))
             .class("_LEGACY_ERROR_TEMP_1040")
+            .help("write it as text: '5 minutes'")
             .at_if_unplaced(context.text.place(context.at)));
     }
     let gap = if gap.data_type == DataType::Null { gap.widened(&DataType::Utf8) } else { gap };
@@ -55,7 +51,6 @@ pub fn after(time: &Typed, gap: Typed, context: &CallContext<'_>) -> Result<Expr
 /// Gaps of a batch.
 enum Gaps<'a> {
     Text(&'a arrow::array::StringArray),
-    Fixed(&'a PrimitiveArray<DurationMicrosecondType>),
     Calendar(&'a PrimitiveArray<IntervalMonthDayNanoType>),
 }
 
@@ -63,7 +58,6 @@ impl<'a> Gaps<'a> {
     fn new(column: &'a ArrayRef) -> Result<Self> {
         match column.data_type() {
             DataType::Utf8 => Ok(Gaps::Text(column.as_string())),
-            DataType::Duration(_) => Ok(Gaps::Fixed(column.as_primitive())),
             DataType::Interval(IntervalUnit::MonthDayNano) => Ok(Gaps::Calendar(column.as_primitive())),
             other => Err(Error::bug(format!("a gap of type {other}"))),
         }
@@ -78,10 +72,6 @@ impl<'a> Gaps<'a> {
                     Some((same, meaning)) if *same == text => *meaning,
                     _ => known.insert((text, Interval::parse(text))).1,
                 }
-            }
-            Gaps::Fixed(column) => {
-                let micros = column.is_valid(row).then(|| column.value(row))?;
-                Some(Interval { micros, ..Interval::default() })
             }
             Gaps::Calendar(column) => {
                 let value = column.is_valid(row).then(|| column.value(row))?;

@@ -4,7 +4,7 @@
 //! several windows that are over is kept once for each of them: each is a result that lacks the row.
 
 use super::KeyedOutput;
-use arrow::array::{ArrayRef, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{ArrayRef, TimestampMicrosecondArray, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
@@ -66,6 +66,18 @@ impl LateRows {
         out.late_rows.push(RecordBatch::try_new(Arc::new(Schema::new(kept)), columns)?);
         Ok(())
     }
+}
+
+/// Late rows of an operator that has no windows.
+///
+/// # Errors
+/// A bug.
+pub fn without_window(mut kept: Vec<Field>, mut columns: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
+    for field in fields().into_iter().take(2) {
+        columns.push(new_null_array(field.data_type(), count));
+        kept.push(field);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(kept)), columns)?)
 }
 
 /// Late rows with the watermark and the epoch, as they go out.

@@ -9,9 +9,25 @@ use super::session::session_key;
 use crate::operator::late;
 use crate::operator::transform_with_state::contract::TimeMode;
 use std::sync::Arc;
+use tidemill_core::describe::{OptionKind, OptionSpec};
 use tidemill_core::options::snake_case;
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Result};
+
+/// Options of every table that is written, after those of its connector.
+pub(super) const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::new(
+        "late",
+        OptionKind::Choice(&["drop", "table"]),
+        "what becomes of rows too late for the query that writes to the table: they are counted, and with table \
+         written to late_table; default: drop",
+    ),
+    OptionSpec::new(
+        "late_table",
+        OptionKind::Text,
+        "table that takes those rows, each with the window that was over and the watermark",
+    ),
+];
 
 impl Builder<'_> {
     /// The rows too late for an output, when its table asks for them.
@@ -83,15 +99,11 @@ pub fn rows(plan: &Arc<Plan>, next: &dyn Fn() -> u32) -> Result<Arc<Plan>> {
             .help("write a query for each of them, with a late table of its own"));
         }
     };
-    let input = match &of.node {
-        Node::Aggregate { input, .. } | Node::Deduplicate { input, .. } | Node::Process { input, .. } => input.clone(),
-        _ => {
-            return Err(Error::invalid("late = 'table' does not take the late rows of a join of two streams yet")
-                .class("UNSUPPORTED_FEATURE")
-                .help("they are counted: see numRowsDroppedByWatermark"));
-        }
+    let kept: Vec<Attribute> = match &of.node {
+        // a late row has the columns of both sides, NULL in those of the other
+        Node::StreamJoin { left, right, .. } => of_sides(&as_read(left).attributes, &as_read(right).attributes),
+        _ => of.inputs().first().map(|input| as_read(input).attributes.clone()).unwrap_or_default(),
     };
-    let kept: Vec<Attribute> = as_read(&input).attributes.clone();
     let columns = kept.iter().map(|attribute| attribute.id).collect();
     let unmarked = |attribute: Attribute| Attribute { id: next(), watermark: None, window_part: None, ..attribute };
     let mut attributes: Vec<Attribute> = kept.into_iter().map(unmarked).collect();
@@ -103,6 +115,19 @@ pub fn rows(plan: &Arc<Plan>, next: &dyn Fn() -> u32) -> Result<Arc<Plan>> {
         window_part: None,
     }));
     Ok(Arc::new(Plan { node: Node::Late { of, columns }, attributes, streaming: true }))
+}
+
+/// Columns of both sides; what is called the same on both gets the side's name before it.
+fn of_sides(left: &[Attribute], right: &[Attribute]) -> Vec<Attribute> {
+    let named = |side: &str, own: &[Attribute], other: &[Attribute]| -> Vec<Attribute> {
+        let shared = |name: &str| other.iter().any(|attribute| attribute.name.eq_ignore_ascii_case(name));
+        let renamed = |attribute: &Attribute| match shared(&attribute.name) {
+            true => Attribute { name: format!("{side}_{}", attribute.name), ..attribute.clone() },
+            false => attribute.clone(),
+        };
+        own.iter().map(renamed).collect()
+    };
+    [named("left", left, right), named("right", right, left)].concat()
 }
 
 /// The plan whose columns the user knows: below what a grouping adds for itself, which keeps the columns it has

@@ -106,7 +106,7 @@ pub enum Node {
     /// Adds the stretch of time a row opens for a session; the column is the last one. A grouping by it
     /// merges what overlaps or touches. Rows for which it is empty go no further.
     Session { input: Arc<Plan>, start: Expr, end: Expr },
-    /// The rows that the grouping or deduplication `of` drops because they are late: `columns` of its input,
+    /// The rows that the stateful operator `of` drops because they are late: `columns` of its inputs,
     /// then the columns of [`crate::operator::late`].
     Late { of: Arc<Plan>, columns: Vec<u32> },
     /// A row once for every list (`ROLLUP`, `CUBE`).

@@ -12,13 +12,13 @@ mod state;
 
 pub use layout::{JoinLayout, PairFilter, SideLayout};
 
-use super::{EpochContext, Keyed, KeyedOutput, KeyedRows};
+use super::{EpochContext, Keyed, KeyedOutput, KeyedRows, late};
 use crate::pipeline::relation::JoinKind;
 use crate::state::keys::KeyTable;
 use crate::state::table::{StateShape, StateTable};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray, UInt32Array, new_null_array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Field, TimestampMicrosecondType};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use rows::{NEVER, NewRow, Rows};
 use state::Changes;
@@ -35,6 +35,8 @@ pub struct Join {
     /// The rows of the left and of the right side.
     sides: [Rows; 2],
     changes: Changes,
+    /// The columns of late rows that are kept, by their places in the rows of each side.
+    late: Option<[Vec<usize>; 2]>,
 }
 
 /// A row of the left side and one of the right, by their slots.
@@ -48,7 +50,14 @@ impl Join {
     pub fn new(layout: Arc<JoinLayout>) -> Result<Self> {
         let keys = KeyTable::new(&layout.keys)?;
         let sides = [Rows::new(layout.sides[0].schema.clone()), Rows::new(layout.sides[1].schema.clone())];
-        Ok(Join { layout, keys, sides, changes: Changes::default() })
+        Ok(Join { layout, keys, sides, changes: Changes::default(), late: None })
+    }
+
+    /// Keeps these columns of late rows, by their places in the rows of the left and of the right side.
+    #[must_use]
+    pub fn keep_late(mut self, columns: Option<[Vec<usize>; 2]>) -> Self {
+        self.late = columns;
+        self
     }
 
     /// New rows of one side: late ones are dropped, those that cannot match come out at once or vanish,
@@ -58,16 +67,21 @@ impl Join {
         let side = &layout.sides[input.port];
         let late = side.late.map(|column| instants(input.rows.column(column)));
         let passes = side.passes.map(|column| input.rows.column(column).as_boolean());
-        let (mut kept, mut failed) = (Vec::with_capacity(input.select.len()), Vec::new());
+        let (mut kept, mut failed, mut dropped) = (Vec::with_capacity(input.select.len()), Vec::new(), Vec::new());
         for &row in input.select.iter() {
             let at = row as usize;
             if late.is_some_and(|times| times.is_valid(at) && times.value(at) <= context.late) {
                 out.late += 1;
+                dropped.push(row);
             } else if passes.is_none_or(|passes| passes.is_valid(at) && passes.value(at)) {
                 kept.push(row);
             } else {
                 failed.push(row);
             }
+        }
+        if let Some(columns) = self.late.as_ref().filter(|_| !dropped.is_empty()) {
+            let rows = self.rows_of(input, dropped)?;
+            out.late_rows.push(self.late_rows(input.port, &rows, columns)?);
         }
         if side.preserved && !failed.is_empty() {
             let rows = self.rows_of(input, failed)?;
@@ -80,6 +94,22 @@ impl Join {
         self.meet(input, &kept, &slots, context.epoch, out)?;
         self.settle(input.port, &slots, context.watermark, out);
         Ok(())
+    }
+
+    /// Late rows of one side as they are kept: NULL in the columns of the other side.
+    fn late_rows(&self, port: usize, rows: &RecordBatch, kept: &[Vec<usize>; 2]) -> Result<RecordBatch> {
+        let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (vec![], vec![]);
+        for (side, places) in kept.iter().enumerate() {
+            for &place in places {
+                let field = self.layout.sides[side].schema.field(place);
+                columns.push(match side == port {
+                    true => rows.column(place).clone(),
+                    false => new_null_array(field.data_type(), rows.num_rows()),
+                });
+                fields.push(field.clone());
+            }
+        }
+        late::without_window(fields, columns, rows.num_rows())
     }
 
     /// The columns of the side's own rows.
@@ -230,7 +260,7 @@ impl Join {
         let preserved = self.layout.sides[side].preserved;
         for &slot in slots {
             let rows = &self.sides[side];
-            let over = bound.is_some_and(|bound| rows.expiry(slot) <= bound && !(preserved && !rows.is_marked(slot)));
+            let over = bound.is_some_and(|bound| rows.expiry(slot) <= bound && (!preserved || rows.is_marked(slot)));
             if over || (is_semi && rows.is_marked(slot)) {
                 self.forget(side, slot);
             } else {

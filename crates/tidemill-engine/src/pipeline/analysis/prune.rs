@@ -66,8 +66,16 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
         Node::Watermark { input, column, .. } => passed(input, BTreeSet::from([*column])),
         Node::Window { input, time, .. } => passed(input, references(time)),
         Node::Late { of, columns } => {
-            let input = of.inputs().into_iter().map(|input| (input.clone(), columns.iter().copied().collect()));
-            input.chain([(of.clone(), BTreeSet::new())]).collect()
+            let of_input = |input: &Arc<Plan>| {
+                let there = ids(&input.attributes);
+                (input.clone(), columns.iter().copied().filter(|column| there.contains(column)).collect())
+            };
+            // a join hands on what its sides have; the others have columns of their own
+            let own = match of.node {
+                Node::StreamJoin { .. } => columns.iter().copied().collect(),
+                _ => BTreeSet::new(),
+            };
+            of.inputs().into_iter().map(of_input).chain([(of.clone(), own)]).collect()
         }
         Node::Session { input, start, end } => {
             passed(input, references(start).union(&references(end)).copied().collect())
