@@ -10,7 +10,6 @@ use crate::pipeline::expression::BinaryOperator;
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::functions::core::expr_fn;
 use datafusion::logical_expr::expr::{Case, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, Volatility};
 use std::sync::Arc;
@@ -189,21 +188,47 @@ fn not(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
 
 /// NULLs are passed over; NaN is the largest double.
 fn extreme(arguments: Vec<Typed>, context: &CallContext<'_>, largest: bool) -> Result<Typed> {
-    let kinds = arguments.iter().map(|argument| &argument.data_type);
+    let mut kinds = arguments.iter().map(|argument| &argument.data_type);
     if kinds.clone().try_fold(DataType::Null, |common, of| coerce::common_strict(&common, of)).is_none() {
-        let last = kinds.last().unwrap_or(&DataType::Null);
+        let last = kinds.next_back().unwrap_or(&DataType::Null);
         return Err(context.wrong_type("values of one type", last));
     }
     let (arguments, common) = to_common(arguments, context)?;
-    let list = arguments.into_iter().map(|argument| operator::normalized(argument).expr).collect();
-    let expr = if largest { expr_fn::greatest(list) } else { expr_fn::least(list) };
+    if !coerce::is_groupable(&common) {
+        return Err(context.wrong_type("values that can be compared", &common));
+    }
+    let list = arguments.into_iter().map(|argument| argument.expr).collect();
+    let parameters = format!("{largest} {common}");
+    let of = common.clone();
+    let expr = Native::call("extreme", parameters, common.clone(), list, move |arguments, rows| {
+        let columns: Vec<&ArrayRef> = arguments.iter().collect();
+        let keys = super::lists::comparable(&columns)?;
+        let missing = new_null_array(&of, 1);
+        let mut sources: Vec<&dyn Array> = arguments.iter().map(|column| &**column).collect();
+        sources.push(&*missing);
+        let order: Vec<(usize, usize)> = (0..rows)
+            .map(|row| {
+                let there = (0..columns.len()).filter(|column| columns[*column].is_valid(row));
+                let best = there.reduce(|best, column| {
+                    let order = keys[column].row(row).cmp(&keys[best].row(row));
+                    if (largest && order.is_gt()) || (!largest && order.is_lt()) { column } else { best }
+                });
+                best.map_or((columns.len(), 0), |column| (column, row))
+            })
+            .collect();
+        match order.is_empty() {
+            true => Ok(new_null_array(&of, 0)),
+            false => Ok(arrow::compute::interleave(&sources, &order)?),
+        }
+    });
     Ok(Typed::new(expr, common, ""))
 }
 
 /// `input IN (list)`: NULL when nothing matches and a NULL is among them.
 pub fn in_list(input: Typed, list: Vec<Typed>, negated: bool, context: &CallContext<'_>) -> Result<Typed> {
     let names: Vec<String> = list.iter().map(|typed| typed.name.clone()).collect();
-    let name = format!("({} {}IN ({}))", input.name, if negated { "NOT " } else { "" }, names.join(", "));
+    let name = format!("({} IN ({}))", input.name, names.join(", "));
+    let name = if negated { format!("(NOT {name})") } else { name };
     let (mut all, _) = to_common(std::iter::once(input).chain(list).collect(), context)?;
     if !coerce::is_groupable(&all[0].data_type) {
         return Err(context.wrong_type("values that can be compared", &all[0].data_type));

@@ -99,7 +99,7 @@ pub fn map_array(
 /// # Errors
 /// The first row that has such keys.
 pub fn check_keys(keys: &ArrayRef, lengths: &[usize]) -> Result<()> {
-    if keys.null_count() > 0 {
+    if keys.logical_null_count() > 0 {
         return Err(null_key());
     }
     let encoded = comparable(&[keys])?;
@@ -367,8 +367,8 @@ fn from_text(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> 
                 continue;
             };
             let before = keys.len();
-            for pair in pair_pattern.split(text) {
-                let mut halves = key_pattern.splitn(pair, 2);
+            for pair in split(&pair_pattern, text, usize::MAX) {
+                let mut halves = split(&key_pattern, pair, 2).into_iter();
                 keys.push(halves.next());
                 values.push(halves.next());
             }
@@ -379,6 +379,20 @@ fn from_text(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> 
         map_array(&of, lengths, keys, Arc::new(StringArray::from(values)), texts.nulls().cloned())
     });
     Ok(Typed::new(expr, result, shown))
+}
+
+/// Cuts a text at a pattern as Java does: an empty match at the start cuts nothing.
+fn split<'a>(pattern: &regex::Regex, text: &'a str, most: usize) -> Vec<&'a str> {
+    let (mut parts, mut start) = (vec![], 0);
+    for found in pattern.find_iter(text).filter(|found| found.end() > 0 && found.start() < text.len()) {
+        if parts.len() + 1 == most {
+            break;
+        }
+        parts.push(&text[start..found.start()]);
+        start = found.end();
+    }
+    parts.push(&text[start..]);
+    parts
 }
 
 fn separator(text: &str, context: &CallContext<'_>) -> Result<regex::Regex> {

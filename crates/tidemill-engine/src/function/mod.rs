@@ -9,10 +9,12 @@ mod avro;
 pub mod cast;
 pub mod conditional;
 pub mod constant;
+mod csv;
 pub mod datetime;
 pub mod datum;
 mod encoding;
 pub mod gap;
+mod generator;
 mod hash;
 pub mod json;
 mod known;
@@ -93,6 +95,7 @@ const FAMILIES: &[&[Entry]] = &[
     map::ENTRIES,
     string::ENTRIES,
     json::ENTRIES,
+    csv::ENTRIES,
     like::ENTRIES,
     regexp::ENTRIES,
     text::edit::ENTRIES,
@@ -117,6 +120,7 @@ const FAMILIES: &[&[Entry]] = &[
     math::rounding::ENTRIES,
     math::tries::ENTRIES,
     conditional::ENTRIES,
+    generator::ENTRIES,
     datetime::ENTRIES,
     datetime::dates::ENTRIES,
     datetime::make::ENTRIES,
@@ -192,8 +196,8 @@ pub fn build(name: &str, arguments: Vec<Typed>, context: &CallContext<'_>) -> Re
 
 /// The function of text that has the name of one of arrays: `concat`, `reverse`.
 fn of_text(name: &str, context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
-    let named = FAMILIES.iter().flat_map(|family| family.iter()).filter(|entry| entry.names.contains(&name));
-    match named.last() {
+    let mut named = FAMILIES.iter().flat_map(|family| family.iter()).filter(|entry| entry.names.contains(&name));
+    match named.next_back() {
         Some(entry) => (entry.build)(context, arguments),
         None => Err(unknown(name, context)),
     }
@@ -239,7 +243,7 @@ pub fn is_window(name: &str) -> bool {
 pub fn is_generator(name: &str) -> bool {
     matches!(
         name,
-        "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer" | "json_tuple"
+        "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer" | "json_tuple" | "stack"
     )
 }
 

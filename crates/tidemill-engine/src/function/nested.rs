@@ -117,6 +117,9 @@ pub fn index(input: Typed, by: Typed, context: &CallContext<'_>) -> Result<Typed
     match &input.data_type {
         DataType::List(element) => {
             let result = element.data_type().clone();
+            if by.data_type == DataType::Utf8 {
+                return Err(context.wrong_type("a whole number as index", &by.data_type));
+            }
             let by = as_int(by, context)?;
             let ansi = context.session.settings.ansi();
             let expr = Native::call(

@@ -86,7 +86,11 @@ fn concat(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
     if let Some(null) = arguments.iter().find(|argument| argument.data_type == DataType::Null) {
         return Err(context.wrong_type("an ARRAY", &null.data_type));
     }
-    let (lists, element) = alike(arguments, context)?;
+    let (lists, _) = crate::pipeline::analysis::expression::to_common(arguments, context)?;
+    let Some(DataType::List(element)) = lists.first().map(|list| list.data_type.clone()) else {
+        return Err(context.wrong_type("an ARRAY", &DataType::Null));
+    };
+    let element = element.data_type().clone();
     let result = types::array_of(element.clone());
     let arguments = lists.into_iter().map(|list| list.expr).collect();
     let expr = Native::call("concat_arrays", "", result.clone(), arguments, move |arguments, rows| {

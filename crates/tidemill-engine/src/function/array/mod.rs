@@ -29,12 +29,24 @@ pub fn array_argument(typed: Typed, context: &CallContext<'_>) -> Result<(Typed,
 fn with_value(mut arguments: Vec<Typed>, context: &CallContext<'_>) -> Result<(Typed, Typed, DataType)> {
     let value = arguments.remove(1);
     let (list, element) = array_argument(arguments.remove(0), context)?;
-    let Some(common) = coerce::common_strict(&element, &value.data_type) else {
+    let common = coerce::common_strict(&element, &value.data_type);
+    let Some(common) = common.filter(|common| context.name == "array_contains" || keeps(common, &element, &value))
+    else {
         return Err(context.wrong_type(&format!("a value of type {}", types::name(&element)), &value.data_type));
     };
     let list = implicit_cast(list, &types::array_of(common.clone()), context)?;
     let value = implicit_cast(value, &common, context)?;
     Ok((list, value, common))
+}
+
+/// True when a type holds both without more digits than the wider of them: Spark asks for this where a value
+/// becomes part of an array.
+fn keeps(common: &DataType, element: &DataType, value: &Typed) -> bool {
+    let has_decimal = |of: &DataType| matches!(of, DataType::Decimal128(..));
+    if !has_decimal(element) && !has_decimal(&value.data_type) {
+        return true;
+    }
+    *common == *element || *common == value.data_type
 }
 
 /// Arrays brought to one type of elements.

@@ -100,8 +100,13 @@ fn array_remove(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Type
 
 /// NULL when no value is shared, neither is empty, and one has a NULL.
 fn arrays_overlap(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
-    let (lists, element) = alike(arguments, context)?;
+    let (mut lists, element) = alike(arguments, context)?;
     expect_orderable(&element, context)?;
+    if element == DataType::Null {
+        let of_null = tidemill_core::types::array_of(DataType::Int32);
+        let cast = lists.into_iter().map(|list| crate::function::implicit_cast(list, &of_null, context));
+        lists = cast.collect::<Result<_>>()?;
+    }
     let arguments = lists.into_iter().map(|list| list.expr).collect();
     let parameters = element.to_string();
     let expr = Native::call("arrays_overlap", parameters, DataType::Boolean, arguments, |arguments, rows| {

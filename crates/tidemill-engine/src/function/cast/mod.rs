@@ -34,7 +34,11 @@ pub enum Mode {
 pub fn cast(typed: Typed, to: &DataType, mode: Mode, zone: Tz) -> Result<Typed, (DataType, DataType)> {
     let from = typed.data_type.clone();
     let word = if mode == Mode::Try { "TRY_CAST" } else { "CAST" };
-    let name = format!("{word}({} AS {})", typed.name, types::name(to).to_uppercase());
+    let name = match to {
+        // Spark does not show casts to these
+        DataType::List(_) | DataType::Map(..) | DataType::Struct(_) => typed.name.clone(),
+        _ => format!("{word}({} AS {})", typed.name, types::name(to).to_uppercase()),
+    };
     if from == *to {
         return Ok(typed.named(name));
     }

@@ -59,7 +59,14 @@ fn add(left: &Typed, right: &Typed, sign: i64, context: &CallContext<'_>) -> Res
         |one: &Typed, other: &Typed| format!("{} {} {}", one.name, if sign > 0 { "+" } else { "-" }, other.name);
     Ok(Some(match (&left.data_type, &right.data_type) {
         (of, by) if coerce::is_datetime(of) && is_any_interval(by) => {
-            plus_interval(left.clone(), right.clone(), sign, context)?.named(shown(left, right))
+            let name = match *of == DataType::Date32 && is_days(right) {
+                true => {
+                    let moved = if sign > 0 { "date_add" } else { "date_sub" };
+                    format!("{moved}({}, extractansiintervaldays({}))", left.name, right.name)
+                }
+                false => shown(left, right),
+            };
+            plus_interval(left.clone(), right.clone(), sign, context)?.named(name)
         }
         (by, of) if is_any_interval(by) && coerce::is_datetime(of) && sign == 1 => {
             plus_interval(right.clone(), left.clone(), sign, context)?.named(shown(right, left))
@@ -207,11 +214,7 @@ fn quotient(left: &Typed, right: &Typed) -> Option<Typed> {
 
 /// A date plus whole days or months stays a date; with hours or less it becomes a timestamp.
 fn plus_interval(value: Typed, by: Typed, sign: i64, context: &CallContext<'_>) -> Result<Typed> {
-    use datafusion::common::ScalarValue;
-    let fine = match by.as_literal() {
-        Some(ScalarValue::DurationMicrosecond(Some(micros))) => micros % DAY != 0,
-        _ => matches!(by.data_type, DataType::Duration(_)),
-    };
+    let fine = matches!(by.data_type, DataType::Duration(_)) && !is_days(&by);
     let value = match value.data_type {
         DataType::Date32 if fine => implicit_cast(value, &types::timestamp(), context)?,
         _ => value,
@@ -227,7 +230,8 @@ fn plus_interval(value: Typed, by: Typed, sign: i64, context: &CallContext<'_>) 
                 let (months, more, micros) = interval_at(&arguments[1], row, sign);
                 if micros != 0 {
                     return Err(Error::new(Kind::Data, "an interval with hours or less is added to a date")
-                        .class("_LEGACY_ERROR_TEMP_2003"));
+                        .class("INVALID_INTERVAL_WITH_MICROSECONDS_ADDITION")
+                        .help("cast the date to a timestamp first"));
                 }
                 let date = date_of(days.value(row)).and_then(|date| calendar::add_months(date, months));
                 let day = date.map(days_of).and_then(|day| day.checked_add(i32::try_from(more).ok()?));
@@ -243,6 +247,13 @@ fn plus_interval(value: Typed, by: Typed, sign: i64, context: &CallContext<'_>) 
         Ok(super::timestamps(moved.collect::<Result<TimestampMicrosecondArray>>()?, &result))
     });
     Ok(Typed::new(expr, of, ""))
+}
+
+/// True for an interval of the type `interval day`: a literal in days, or how far two dates are apart.
+fn is_days(interval: &Typed) -> bool {
+    let of_dates = matches!(&interval.expr, datafusion::logical_expr::Expr::ScalarFunction(call)
+        if call.func.name() == "subtract_dates");
+    of_dates || (interval.as_literal().is_some() && interval.name.ends_with("' DAY"))
 }
 
 /// Months, days and microseconds.

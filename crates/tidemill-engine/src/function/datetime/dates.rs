@@ -50,7 +50,8 @@ pub fn as_days(typed: Typed, context: &CallContext<'_>) -> Result<Typed> {
 fn add_days(context: &CallContext<'_>, mut arguments: Vec<Typed>, sign: i32) -> Result<Typed> {
     let days = as_days(arguments.remove(1), context)?;
     let date = as_date(arguments.remove(0), context)?;
-    Ok(plus_days(date, days, sign))
+    let shown = format!("{}({}, {})", if sign > 0 { "date_add" } else { "date_sub" }, date.name, days.name);
+    Ok(plus_days(date, days, sign).named(shown))
 }
 
 /// A date some days later or, with the sign -1, earlier.

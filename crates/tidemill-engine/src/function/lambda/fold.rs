@@ -25,7 +25,7 @@ fn aggregate(applied: &mut Applied<'_, '_>) -> Result<Typed> {
         ));
     }
     let merge = merge.with_body(|body| implicit_cast(body, &so_far, &applied.context()))?;
-    let finish = if applied.len() == 4 { Some(applied.lambda(3, &[so_far.clone()])?) } else { None };
+    let finish = if applied.count() == 4 { Some(applied.lambda(3, std::slice::from_ref(&so_far))?) } else { None };
     if finish.is_none() {
         applied.shown.push("lambdafunction(namedlambdavariable(), namedlambdavariable())".into());
     }

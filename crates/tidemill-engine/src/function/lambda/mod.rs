@@ -80,7 +80,7 @@ pub struct Applied<'a, 'b> {
 
 impl Applied<'_, '_> {
     /// How many arguments there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.call.arguments.len()
     }
 
@@ -168,6 +168,9 @@ impl Applied<'_, '_> {
             groups: self.resolver.groups,
             collected: self.resolver.collected.as_deref_mut(),
         };
+        if crate::operator::aggregate::contains_aggregate(body) {
+            return Err(inner.context(self.name, self.call.at).not_yet("an aggregate function inside a lambda"));
+        }
         let body = inner.resolve(body)?;
         let variables = vec!["namedlambdavariable()"; parameters.len()].join(", ");
         self.shown.push(format!("lambdafunction({}, {variables})", body.name));

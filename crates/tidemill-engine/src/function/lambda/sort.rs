@@ -15,7 +15,7 @@ pub const ENTRIES: &[HigherOrder] = &[HigherOrder { names: &["array_sort"], argu
 
 fn array_sort(applied: &mut Applied<'_, '_>) -> Result<Typed> {
     let (list, element) = applied.array(0)?;
-    if applied.len() == 1 {
+    if applied.count() == 1 {
         applied.shown.push(DEFAULT_COMPARATOR.into());
         return crate::function::array::order::ascending_nulls_last(&applied.context(), list);
     }

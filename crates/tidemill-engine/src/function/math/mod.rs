@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tidemill_core::Result;
 
 pub const ENTRIES: &[Entry] = &[
-    Entry { names: &["negative", "negate"], arguments: (1, 1), build: negate },
+    Entry { names: &["negative", "negate", "-"], arguments: (1, 1), build: negate },
     Entry { names: &["abs"], arguments: (1, 1), build: absolute },
     Entry { names: &["isnan"], arguments: (1, 1), build: is_nan },
 ];
@@ -56,11 +56,18 @@ pub fn normalize(array: &ArrayRef) -> ArrayRef {
 fn negate(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let argument = arguments.remove(0);
     let of = argument.data_type.clone();
-    negative(argument, on_error(context.session)).ok_or_else(|| context.wrong_type("a number or interval", &of))
+    let shown = format!("{}({})", context.name, argument.name);
+    let typed = negative(argument, on_error(context.session));
+    let typed = typed.ok_or_else(|| context.wrong_type("a number or interval", &of))?;
+    Ok(if context.name == "-" { typed } else { typed.named(shown) })
 }
 
 fn absolute(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let argument = arguments.remove(0);
+    let argument = match argument.data_type {
+        DataType::Utf8 | DataType::Null => as_double(argument, context)?,
+        _ => argument,
+    };
     let of = argument.data_type.clone();
     if !is_numeric(&of) && !matches!(of, DataType::Duration(_) | DataType::Interval(_)) {
         return Err(context.wrong_type("a number or interval", &of));

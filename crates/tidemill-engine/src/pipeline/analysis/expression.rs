@@ -151,7 +151,7 @@ impl Resolver<'_> {
         };
         let written = parsed.as_ref().unwrap_or(expression);
         if let Expression::Column { name, .. } = written
-            && matches!(&typed.expr, datafusion::logical_expr::Expr::ScalarFunction(_))
+            && matches!(&typed.expr, Expr::ScalarFunction(_))
             && let Some(last) = name.last()
         {
             // a field of a struct has its own name
@@ -222,7 +222,8 @@ impl Resolver<'_> {
     fn column(&mut self, name: &[String], at: Spot) -> Result<Typed> {
         let (attribute, fields) = self.scope.find(name, self.text, at)?;
         let mut typed = Typed::new(attribute.reference(), attribute.data_type.clone(), attribute.name.clone());
-        if self.scope.variables().contains(&attribute) {
+        let is_variable = self.scope.variables().contains(&attribute);
+        if is_variable {
             typed = typed.named("namedlambdavariable()");
         } else if let Some(groups) = self.groups {
             typed = groups.key(&typed).ok_or_else(|| {
@@ -233,7 +234,7 @@ impl Resolver<'_> {
             })?;
         }
         if let [first, rest @ ..] = fields {
-            let mut shown = format!("{}.{first}", attribute.name);
+            let mut shown = format!("{}.{first}", if is_variable { "namedlambdavariable()" } else { &attribute.name });
             rest.iter().for_each(|field| shown += &format!(".{field}"));
             for field in fields {
                 typed = nested::field(typed, field, self.scope, &self.context("field", at))?;
@@ -417,7 +418,7 @@ pub fn condition(typed: Typed, what: &str, text: &Text, at: Spot) -> Result<Type
 }
 
 /// The common type of several expressions, and each widened to it.
-pub fn to_common(list: Vec<Typed>, context: &CallContext<'_>) -> Result<(Vec<Typed>, arrow::datatypes::DataType)> {
+pub fn to_common(list: Vec<Typed>, context: &CallContext<'_>) -> Result<(Vec<Typed>, DataType)> {
     let common = coerce::common_of(list.iter().map(|typed| &typed.data_type)).ok_or_else(|| {
         let kinds: Vec<String> =
             list.iter().map(|typed| tidemill_core::types::name(&typed.data_type).to_uppercase()).collect();

@@ -204,6 +204,13 @@ impl Analyzer<'_> {
                 let list = self.resolver(&input.scope).resolve_all(list)?;
                 crate::function::build("__json_fields", list, &context)?
             }
+            list if name == "stack" => {
+                if list.len() < 2 {
+                    return Err(wrong_count("a number of rows and values"));
+                }
+                let list = self.resolver(&input.scope).resolve_all(list)?;
+                crate::function::build("__stack", list, &context)?
+            }
             [argument] => self.resolver(&input.scope).resolve(argument)?,
             _ => return Err(wrong_count("one argument")),
         };

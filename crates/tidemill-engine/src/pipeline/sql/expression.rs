@@ -56,7 +56,7 @@ impl Converter<'_> {
             Expr::RLike { negated, expr, pattern, .. } => self.like("rlike", negated, *expr, *pattern, None, at)?,
             Expr::Cast { kind, expr, data_type, .. } => Expression::Cast {
                 input: Box::new(self.expression(*expr)?),
-                data_type: data_type.to_string(),
+                data_type: type_name(&data_type),
                 try_cast: matches!(kind, ast::CastKind::TryCast | ast::CastKind::SafeCast),
                 at,
             },
@@ -183,7 +183,7 @@ impl Converter<'_> {
                 {
                     negative_literal(&data_type, &text, spot)
                 }
-                inner => Expression::call("negative", vec![inner], at),
+                inner => Expression::call("-", vec![inner], at),
             }),
             other => Err(self.refuse(&format!("the operator `{other}` is not Spark SQL"), at)),
         }
@@ -362,13 +362,24 @@ fn with_unit(name: String, mut arguments: Vec<Expression>) -> (String, Vec<Expre
     (plain.to_owned(), arguments)
 }
 
+/// The name of a type; one in angle brackets is one quoted word.
+fn type_name(data_type: &ast::DataType) -> String {
+    match data_type {
+        ast::DataType::Custom(name, arguments) if arguments.is_empty() => super::query::name_parts(name).join("."),
+        other => other.to_string(),
+    }
+}
+
 fn not(inner: Expression, at: Spot) -> Expression {
     Expression::call("not", vec![inner], at)
 }
 
 /// `-2147483648` is an int although `2147483648` is not.
 fn negative_literal(data_type: &str, text: &str, at: Spot) -> Expression {
-    let text = format!("-{text}");
+    // only doubles and floats have a zero below zero
+    let is_zero =
+        !matches!(data_type, "double" | "float") && !text.contains(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    let text = if is_zero { text.to_owned() } else { format!("-{text}") };
     let data_type = match data_type {
         "bigint" if text.parse::<i32>().is_ok() && text == i32::MIN.to_string() => "int".to_owned(),
         "decimal(19,0)" if text.parse::<i64>().is_ok() => "bigint".to_owned(),

@@ -7,6 +7,7 @@
 pub mod dialect;
 mod expression;
 mod literal;
+mod nested_types;
 pub mod query;
 pub mod tokens;
 

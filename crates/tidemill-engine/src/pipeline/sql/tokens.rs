@@ -41,6 +41,7 @@ pub fn tokenize(sql: &str, text: &Text) -> Result<Vec<TokenWithSpan>> {
         .tokenize_with_location()
         .map_err(|error| syntax_error(&ParserError::TokenizerError(error.to_string()), text))?;
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let tokens = super::nested_types::nested_types(tokens);
     Ok(watermarks(quantified_patterns(struct_names(trims(exists_calls(table_arguments(intervals(number_suffixes(
         tokens,
     )))))))))
