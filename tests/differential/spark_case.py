@@ -186,11 +186,9 @@ class Recording:
         marks, states = self.found["expected_watermark_ms_after_batch"], self.found["expected_state_rows"]
         watermark, state = (marks[-1] if marks else 0), (states[-1] if states else [])
         late = 0
-        last: list[list[Any]] = []
         while (commit := self.checkpoint / "commits" / str(self.micro_batches)).exists():
             watermark = json.loads(commit.read_text().split("\n")[1])["nextBatchWatermarkMs"]
-            last = self.rows.get(self.micro_batches, [])
-            rows += last
+            rows += self.rows.get(self.micro_batches, [])
             if report := self.progress.get(self.micro_batches):
                 operators = report["stateOperators"]
                 state = [operator["numRowsTotal"] for operator in operators]
@@ -199,8 +197,7 @@ class Recording:
                 still = all(source["startOffset"] == source["endOffset"] for source in report["sources"])
                 self.found["has_no_data_batch"] |= still and self.micro_batches > 0
             self.micro_batches += 1
-        ordered = self.case.get("ordered")
-        self.found["expected"].append(last if ordered else sorted(rows, key=json.dumps))
+        self.found["expected"].append(rows if self.case.get("ordered") else sorted(rows, key=json.dumps))
         marks.append(watermark)
         states.append(state)
         self.found["late_rows_dropped"].append(late)

@@ -104,7 +104,11 @@ def choose(draw: random.Random, expressions: Expressions, name: str, *, in_order
     text = aggregate.sql.format(first.sql, second.sql, expressions.of("int", 0).sql)
     bare = "(" in text and text.endswith(")") and " + " not in text and "coalesce(max" not in text
     if bare and not text.startswith(("sort_array(", "array_size(", "round(", "coalesce(")) and draw.random() < 0.25:
-        text += f" FILTER (WHERE {expressions.of('boolean', 1).sql})"
+        column = expressions.column("int") or expressions.of("string", 0)
+        condition = draw.choice(
+            (f"{column.sql} IS NOT NULL", f"{column.sql} IN (1, 2, 3)", expressions.of("boolean", 1).sql)
+        )
+        text += f" FILTER (WHERE {condition})"
         return Chosen(name, text, Expression.of_sql(text).python, aggregate)
     plain = {"count(*)": 'F.count("*")', "sum({0})": "F.sum({0})", "avg({0})": "F.avg({0})", "min({0})": "F.min({0})"}
     plain |= {"max({0})": "F.max({0})", "collect_list({0})": "F.collect_list({0})", "stddev({0})": "F.stddev({0})"}

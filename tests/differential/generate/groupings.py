@@ -90,7 +90,7 @@ def grouping(make: Maker, frame: Frame, kind: str, *, in_order: bool = False) ->
     sql = f"SELECT {', '.join(selected)} FROM {frame.sql}"
     python = frame.python
     if make.chance(0.3):
-        condition = of.of("boolean", 2)
+        condition = make.condition(of, 2)
         if make.part("condition"):
             sql, python = f"{sql} WHERE {condition.sql}", f"{python}.filter({condition.python})"
     if by:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from .expressions import Expressions
+from .expressions import Expression, Expressions
 from .rows import TYPES, Rows
 
 DELAYS = ("0 seconds", "30 seconds", "2 minutes", "5 minutes", "10 minutes", "1 hour")
@@ -66,6 +67,15 @@ class Maker:
     def expressions(self, columns: list[tuple[str, str]]) -> Expressions:
         """Expressions over columns."""
         return Expressions(self.draw, columns)
+
+    def condition(self, of: Expressions, depth: int) -> Expression:
+        """A condition on a row: one on constants would let Spark leave out what stands below it."""
+        condition = of.of("boolean", depth)
+        names = {name for name, _ in of.columns}
+        if names & set(re.findall(r"[a-z]\w*", condition.sql)) - {"x", "k"} or " k" in condition.sql:
+            return condition
+        name, _ = self.draw.choice(of.columns)
+        return Expression(f"{name} IS NOT NULL", f'F.col("{name}").isNotNull()')
 
     def stream(self, name: str, columns: list[tuple[str, str]], time: str, *, watermark: float) -> Frame:
         """A stream, with a watermark in this share of cases."""

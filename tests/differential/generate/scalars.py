@@ -107,7 +107,7 @@ printf('%5d|%-5s|', {0}, {1}) ;; int string
 ({0} + 1) ;; int ;; ({0} + 1)
 ({0} - {1}) ;; int int ;; ({0} - {1})
 ({0} * 2) ;; int ;; ({0} * 2)
-(-{0}) ;; int ;; (-{0})
+(- {0}) ;; int ;; (-{0})
 ({0} % 5) ;; int ;; ({0} % 5)
 pmod({0}, 4) ;; int
 abs({0}) ;; int ;; F.abs({0})
@@ -189,7 +189,7 @@ if(width_bucket({0}, 0, 10, 5) % 3 = 1, 1, 0) ;; int
 CAST({0} AS BIGINT) ;; int ;; {0}.cast("bigint")
 ({0} div 3) ;; bigint
 abs({0}) ;; bigint
-(-{0}) ;; bigint
+(- {0}) ;; bigint
 unix_seconds({0}) ;; timestamp
 unix_millis({0}) ;; timestamp
 unix_micros({0}) ;; timestamp
@@ -222,7 +222,7 @@ coalesce({0}, 0S) ;; smallint
 CAST({0} AS FLOAT) ;; int
 ({0} + CAST(1 AS FLOAT)) ;; float
 abs({0}) ;; float
-(-{0}) ;; float
+(- {0}) ;; float
 """,
     ),
     *_table(
@@ -235,7 +235,7 @@ abs({0}) ;; float
 ({0} / 4) ;; int
 try_divide({0}, {1}) ;; int int
 abs({0}) ;; double
-(-{0}) ;; double
+(- {0}) ;; double
 CAST({0} AS DOUBLE) ;; int ;; {0}.cast("double")
 CAST({0} AS DOUBLE) ;; float
 CAST({0} AS DOUBLE) ;; decimal
@@ -273,7 +273,7 @@ nullif({0}, 0D) ;; double
 ({0} * {1}) ;; decimal decimal
 ({0} / 3) ;; decimal
 ({0} % 3) ;; decimal
-(-{0}) ;; decimal
+(- {0}) ;; decimal
 abs({0}) ;; decimal ;; F.abs({0})
 round({0}, 1) ;; decimal ;; F.round({0}, 1)
 bround({0}) ;; decimal

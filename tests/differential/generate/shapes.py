@@ -25,7 +25,7 @@ def projected(make: Maker, frame: Frame, *, keep: tuple[str, ...] = ()) -> tuple
         columns.append((name, kind))
     text, code = f"SELECT {', '.join(sql)} FROM {frame.sql}", frame.python
     if make.chance(0.4):
-        condition = of.of("boolean", 2)
+        condition = make.condition(of, 2)
         if make.part("inner condition"):
             text, code = f"{text} WHERE {condition.sql}", f"{code}.filter({condition.python})"
     code += f".select({', '.join(python)})"
@@ -89,7 +89,7 @@ def deduplicated(make: Maker) -> Query:
     keys = make.draw.choice((["k"], ["k", "v"], ["k", "ts"], ["ts"], ["v"], []))
     code = f"{frame.python}.{function}({json.dumps(keys) if keys else ''})"
     if make.chance(0.3):
-        condition = make.expressions(frame.columns).of("boolean", 1)
+        condition = make.condition(make.expressions(frame.columns), 1)
         code += f".filter({condition.python})"
     if make.chance(0.15) and not within:
         code += '.groupBy("k").count()'

@@ -58,6 +58,10 @@ impl Project {
 
 impl Transform for Project {
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        if rows.num_rows() == 0 {
+            // nothing is computed for no row: an expression of constants may fail
+            return Ok(RecordBatch::new_empty(self.schema.clone()));
+        }
         let columns = self.list.iter().map(|expr| evaluate(expr, &rows)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
@@ -78,6 +82,9 @@ impl Filter {
 
 impl Transform for Filter {
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        if rows.num_rows() == 0 {
+            return Ok(rows);
+        }
         let passes = evaluate(&self.condition, &rows)?;
         Ok(filter_record_batch(&rows, passes.as_boolean())?)
     }
