@@ -9,45 +9,16 @@ use super::query::{Query, QueryOutput, SinkTable, SourceTable};
 use super::relation::Relation;
 use super::settings::{Settings, parse_output_mode};
 use super::statement::{ColumnKind, Statement, TableDefinition};
+use super::table_options::option_groups;
 use super::text::{Spot, Text};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tidemill_core::describe::{Guarantee, OptionKind, OptionSpec};
+use tidemill_core::describe::Guarantee;
 use tidemill_core::format::Format;
 use tidemill_core::options::GivenOption;
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Options, Registry, Result};
-
-/// Options every table takes, beside those of its connector and format.
-pub const TABLE_OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new("connector", OptionKind::Text, "what the table reads from or writes to").required(),
-    OptionSpec::new("format", OptionKind::Text, "how its records are encoded"),
-    OptionSpec::new("static", OptionKind::Boolean, "read the whole table once, before the stream starts")
-        .default("false"),
-    OptionSpec::new(
-        "refresh",
-        OptionKind::Boolean,
-        "read a static table again before an epoch when it has changed; default: true for delta, else false",
-    ),
-    OptionSpec::new(
-        "schema_registry",
-        OptionKind::Location,
-        "registry of the table's schema; its columns are those of schema_subject",
-    ),
-    OptionSpec::new("schema_subject", OptionKind::Text, "subject in the registry"),
-    OptionSpec::new("schema_version", OptionKind::Integer, "version of the subject; default: the newest"),
-    OptionSpec::new(
-        "output_mode",
-        OptionKind::Choice(&["append", "update", "complete"]),
-        "what the rows written to the table mean; default: the setting output_mode",
-    ),
-    OptionSpec::new(
-        "idle_timeout",
-        OptionKind::Duration,
-        "how long the table may bring nothing and still hold the watermark back; default: for ever",
-    ),
-];
 
 /// A pipeline as written, from SQL or from the DataFrame API.
 #[derive(Debug, Clone, Default)]
@@ -430,14 +401,6 @@ fn fitting(declared: &Schema, registered: SchemaRef) -> Result<SchemaRef> {
         }
     }
     Ok(Arc::new(declared.clone()))
-}
-
-fn option_groups<'a>(connector: &'a [OptionSpec], format: Option<&Arc<dyn Format>>) -> Vec<&'a [OptionSpec]> {
-    let mut groups: Vec<&[OptionSpec]> = vec![TABLE_OPTIONS, connector];
-    groups.extend(format.map(|format| format.describe().options));
-    // a connector may have an option of the same name
-    groups.push(super::late::OPTIONS);
-    groups
 }
 
 fn connector_name(definition: &TableDefinition) -> Result<String> {

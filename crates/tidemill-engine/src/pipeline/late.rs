@@ -9,25 +9,9 @@ use super::session::session_key;
 use crate::operator::late;
 use crate::operator::transform_with_state::contract::TimeMode;
 use std::sync::Arc;
-use tidemill_core::describe::{OptionKind, OptionSpec};
 use tidemill_core::options::snake_case;
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Result};
-
-/// Options of every table that is written, after those of its connector.
-pub(super) const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new(
-        "late",
-        OptionKind::Choice(&["drop", "table"]),
-        "what becomes of rows too late for the query that writes to the table: they are counted, and with table \
-         written to late_table; default: drop",
-    ),
-    OptionSpec::new(
-        "late_table",
-        OptionKind::Text,
-        "table that takes those rows, each with the window that was over and the watermark",
-    ),
-];
 
 impl Builder<'_> {
     /// The rows too late for an output, when its table asks for them.

@@ -17,5 +17,6 @@ pub mod session;
 pub mod settings;
 pub mod sql;
 pub mod statement;
+pub mod table_options;
 pub mod text;
 pub mod variables;

@@ -1,6 +1,6 @@
 //! Conditions.
 
-use super::expression::condition;
+use super::expression::{Resolver, condition};
 use super::relation::{conjuncts, first_call};
 use super::{Analyzer, Bound};
 use crate::function::is_generator;
@@ -40,9 +40,11 @@ impl Analyzer<'_> {
         let Bound { plan: input, scope, below } = bound.clone();
         let (with_values, whole) = self.with_scalars(bound, std::slice::from_ref(&whole))?;
         let whole = whole.into_iter().next().ok_or_else(|| Error::bug("a condition is missing"))?;
-        let typed = self.resolver(&with_values.scope).resolve(&whole)?;
+        // a window of a condition is a column that nothing else sees
+        let (with_windows, windows) = self.add_windows(with_values, &[&whole])?;
+        let typed = Resolver { windows: &windows, ..self.resolver(&with_windows.scope) }.resolve(&whole)?;
         let typed = condition(typed, "the condition", self.text, whole.spot())?;
-        let plan = with_values.plan;
+        let plan = with_windows.plan;
         let (attributes, streaming) = (plan.attributes.clone(), plan.streaming);
         let plan = Arc::new(Plan { node: Node::Filter { input: plan, condition: typed.expr }, attributes, streaming });
         if plan.attributes.len() == input.attributes.len() {
