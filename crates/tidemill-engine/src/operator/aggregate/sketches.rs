@@ -49,20 +49,31 @@ impl<S: Sketch> Sketches<S> {
             self.epoch = epoch;
         }
         for (&row, &slot) in selected.rows.iter().zip(selected.slots) {
-            if let Some(value) = value(row as usize) {
-                self.fresh.entry(slot).or_insert_with(|| self.empty.clone()).add(value);
+            let Some(value) = value(row as usize) else { continue };
+            match selected.order {
+                None => self.fresh.entry(slot).or_insert_with(|| self.empty.clone()).add(value),
+                // in a session every row is a session of its own first
+                Some(_) => {
+                    let mut own = self.empty.clone();
+                    own.add(value);
+                    self.put(slot, own);
+                }
             }
         }
     }
 
     /// Merges what the epoch has added.
     fn settle(&mut self) {
-        for (slot, mut fresh) in std::mem::take(&mut self.fresh) {
-            fresh.finish();
-            match &mut self.slots[slot as usize] {
-                Some(kept) => kept.merge(&fresh),
-                none => *none = Some(fresh),
-            }
+        for (slot, fresh) in std::mem::take(&mut self.fresh) {
+            self.put(slot, fresh);
+        }
+    }
+
+    fn put(&mut self, slot: u32, mut fresh: S) {
+        fresh.finish();
+        match &mut self.slots[slot as usize] {
+            Some(kept) => kept.merge(&fresh),
+            none => *none = Some(fresh),
         }
     }
 
