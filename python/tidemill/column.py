@@ -79,7 +79,7 @@ class Column:
         return call("power", lit(other), self)
 
     def __neg__(self) -> Column:
-        return call("negative", self)
+        return call("-", self)
 
     def __eq__(self, other: object) -> Column:  # type: ignore[override]
         return _binary("equal", self, other)
@@ -184,7 +184,7 @@ class Column:
 
     def substr(self, startPos: int | Column, length: int | Column) -> Column:
         """`length` characters from `startPos`, which counts from 1."""
-        return call("substring", self, lit(startPos), lit(length))
+        return call("substr", self, lit(startPos), lit(length))
 
     # --- parts of structs, arrays and maps -------------------------------------------------------
 
