@@ -17,6 +17,9 @@ __all__ = [
     "bit_and",
     "bit_or",
     "bit_xor",
+    "bitmap_and_agg",
+    "bitmap_construct_agg",
+    "bitmap_or_agg",
     "bool_and",
     "bool_or",
     "collect_list",
@@ -27,6 +30,7 @@ __all__ = [
     "countDistinct",
     "count_distinct",
     "count_if",
+    "count_min_sketch",
     "covar_pop",
     "covar_samp",
     "every",
@@ -118,6 +122,21 @@ def bit_or(col: ColumnOrName) -> Column:
     return call("bit_or", to_column(col))
 
 
+def bitmap_and_agg(col: ColumnOrName) -> Column:
+    """The bits set in all bitmaps."""
+    return call("bitmap_and_agg", to_column(col))
+
+
+def bitmap_construct_agg(col: ColumnOrName) -> Column:
+    """A bitmap with the bits of all positions set."""
+    return call("bitmap_construct_agg", to_column(col))
+
+
+def bitmap_or_agg(col: ColumnOrName) -> Column:
+    """The bits set in any bitmap."""
+    return call("bitmap_or_agg", to_column(col))
+
+
 def bit_xor(col: ColumnOrName) -> Column:
     """The bits set in an odd number of values."""
     return call("bit_xor", to_column(col))
@@ -174,6 +193,11 @@ def count_distinct(col: ColumnOrName, *cols: ColumnOrName) -> Column:
 def count_if(col: ColumnOrName) -> Column:
     """How many values are true."""
     return call("count_if", to_column(col))
+
+
+def count_min_sketch(col: ColumnOrName, eps: Column | float, confidence: Column | float, seed: Column | int) -> Column:
+    """A count-min sketch as bytes that Spark's ``CountMinSketch`` reads. Unlike in PySpark the seed is not optional."""
+    return call("count_min_sketch", to_column(col), lit(eps), lit(confidence), lit(seed))
 
 
 def covar_pop(col1: ColumnOrName, col2: ColumnOrName) -> Column:

@@ -111,17 +111,34 @@ impl Sketch for Bins {
     }
 }
 
-/// Random numbers as `java.util.Random` gives them after its documentation, always from the same seed.
+/// Random numbers as `java.util.Random` gives them after its documentation.
 #[derive(Debug, Clone)]
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    const SEED: u64 = 31_183;
+    const SEED: i32 = 31_183;
     const FACTOR: u64 = 0x5_DEEC_E66D;
     const MASK: u64 = (1 << 48) - 1;
 
     fn new() -> Self {
-        Dice((Self::SEED ^ Self::FACTOR) & Self::MASK)
+        Dice::of(Self::SEED)
+    }
+
+    /// Those of a seed.
+    pub fn of(seed: i32) -> Self {
+        Dice((i64::from(seed) as u64 ^ Self::FACTOR) & Self::MASK)
+    }
+
+    /// The next number, 0 up to the bound.
+    pub fn below(&mut self, bound: i32) -> i32 {
+        loop {
+            let bits = self.bits(31) as i32;
+            let value = bits % bound;
+            // the last, short stretch of the range would make small numbers more likely
+            if bits.wrapping_sub(value).wrapping_add(bound - 1) >= 0 {
+                return value;
+            }
+        }
     }
 
     fn bits(&mut self, count: u32) -> u64 {

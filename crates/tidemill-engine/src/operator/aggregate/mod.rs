@@ -12,6 +12,7 @@ mod cells;
 mod collect;
 mod contest;
 mod count;
+mod count_min;
 mod distinct;
 mod distinct_about;
 mod extreme;
@@ -123,6 +124,7 @@ const FAMILIES: &[&[Entry]] = &[
     histogram::ENTRIES,
     distinct_about::ENTRIES,
     top_k::ENTRIES,
+    count_min::ENTRIES,
     user::ENTRIES,
 ];
 

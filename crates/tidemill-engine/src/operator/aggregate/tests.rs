@@ -89,6 +89,7 @@ impl Subject {
 fn exact() -> Vec<Subject> {
     const DOWN: &[Direction] = &[Direction { descending: true, nulls_first: false }];
     let half = || vec![ScalarValue::Float64(Some(0.5))];
+    let sketch = || [half(), half(), vec![ScalarValue::Int32(Some(1))]].concat();
     let mut subjects = vec![
         subject("count", "i"),
         subject("count", "is"),
@@ -123,6 +124,8 @@ fn exact() -> Vec<Subject> {
         subject("median", "d"),
         subject("mode", "s"),
         subject("mode", "i"),
+        with("count_min_sketch", "i", sketch()),
+        with("count_min_sketch", "s", sketch()),
         subject("approx_count_distinct", "i"),
         subject("approx_count_distinct", "s"),
     ];
