@@ -313,3 +313,33 @@ query.processAllAvailable()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "4\n", "")
+
+
+def test_a_delta_table_beside_a_stream_is_read_again_when_it_changes(spark, lines, tmp_path):
+    place = str(tmp_path / "kinds")
+    spark.createDataFrame([("a", "first")], "kind STRING, word STRING").write.format("delta").save(place)
+    kinds = spark.read.format("delta").load(place)
+    joined = spark.readStream.schema(EVENTS).json(str(lines)).join(kinds, "kind", "left").select("id", "word")
+    query = joined.writeStream.format("memory").queryName("words").start()
+    query.processAllAvailable()
+    spark.createDataFrame([("b", "second")], "kind STRING, word STRING").write.format("delta").mode("append").save(
+        place
+    )
+    write_lines(lines, "3.json", [{"id": 5, "kind": "b"}, {"id": 6, "kind": "a"}])
+    query.processAllAvailable()
+    rows = spark.table("words").orderBy("id").collect()
+    assert [row["word"] for row in rows] == ["first", None, "first", "first", "second", "first"]
+
+
+def test_a_version_of_a_delta_table_stays_as_it_is(spark, lines, tmp_path):
+    place = str(tmp_path / "kinds")
+    for word, mode in [("old", "append"), ("new", "overwrite")]:
+        frame = spark.createDataFrame([("a", word)], "kind STRING, word STRING")
+        frame.write.format("delta").mode(mode).save(place)
+    kinds = spark.read.format("delta").option("versionAsOf", 1).load(place)
+    joined = spark.readStream.schema(EVENTS).json(str(lines)).join(kinds, "kind").select("id", "word")
+    query = joined.writeStream.format("memory").queryName("words").start()
+    query.processAllAvailable()
+    assert {row["word"] for row in spark.table("words").collect()} == {"old"}
+    with pytest.raises(AnalysisException, match="cannot be read as a stream"):
+        spark.readStream.format("delta").load(place)

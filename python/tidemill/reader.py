@@ -131,7 +131,9 @@ class DataStreamReader:
             case "socket":
                 raise AnalysisException("the source `socket` is not there: it cannot be read again after a failure")
             case "delta":
-                raise AnalysisException("a Delta table cannot be read as a stream yet; session.read reads it once")
+                raise AnalysisException(
+                    "a Delta table cannot be read as a stream yet; session.read reads it beside one"
+                )
             case "text":
                 return "files", {"format": "raw", **options}
             case known if known in FILE_FORMATS:
@@ -152,8 +154,9 @@ class DataFrameReader(DataStreamReader):
         schema: Any = None,
         **options: Any,
     ) -> DataFrame:
-        """As for streams; ``delta`` is read by the package deltalake, with its options ``versionAsOf`` and
-        ``storage.*`` (those of the object store)."""
+        """As for streams. A table of ``delta`` that is joined with a stream is read again before an epoch when it has
+        a new version; with the option ``versionAsOf`` it stays that one. Options ``storage.*`` are those of the object
+        store."""
         if (format or self._format or "").lower() == "delta":
             return self.options(**options)._delta(path)
         return super().load(path, format, schema, **options)
@@ -172,7 +175,19 @@ class DataFrameReader(DataStreamReader):
         table = needed("deltalake").DeltaTable(
             place, version=int(version) if version is not None else None, storage_options=storage or None
         )
-        return self._session._from_arrow(plain_name(_last_part(place)), table.to_pyarrow_table())
+        name = plain_name(_last_part(place))
+        if version is not None:
+            return self._session._from_arrow(name, table.to_pyarrow_table())
+        # the engine reads it: beside a stream it is read again when it has a new version
+        empty = needed("pyarrow").schema(table.schema().to_arrow()).empty_table()
+        options = {key: value for key, value in self._options.items() if key.startswith("storage.")}
+        definition = {
+            "name": name,
+            "columns": columns_of(self._session._from_arrow(name, empty).schema),
+            "options": {"connector": "delta", **options, "path": place},
+            "static": True,
+        }
+        return self._session._table_frame(definition)
 
 
 def columns_of(schema: Any) -> list[list[Any]]:
