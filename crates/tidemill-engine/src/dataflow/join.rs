@@ -116,15 +116,15 @@ impl Side<'_> {
     }
 }
 
-fn one_event_time(side: &Plan) -> Result<()> {
+pub(super) fn one_event_time(side: &Plan) -> Result<()> {
     let names = side.attributes.iter().filter(|attribute| attribute.watermark.is_some());
     let names: Vec<&str> = names.map(|attribute| attribute.name.as_str()).collect();
     if names.len() < 2 {
         return Ok(());
     }
-    Err(Error::invalid(format!("one side of a join has several event-time columns: {}", names.join(", ")))
+    Err(Error::invalid(format!("the input of a stateful operator has several event-time columns: {}", names.join(", ")))
         .class("MULTIPLE_EVENT_TIME_COLUMNS")
-        .help("leave all but one out of the SELECT below the join, or CAST them"))
+        .help("leave all but one out of the SELECT below it, or CAST them"))
 }
 
 fn side<'p>(

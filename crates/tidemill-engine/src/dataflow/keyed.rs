@@ -82,6 +82,7 @@ impl Lowering<'_, '_> {
         keys: &[u32],
         within_watermark: bool,
     ) -> Result<usize> {
+        super::join::one_event_time(input)?;
         let keys =
             keys.iter().map(|key| Ok(input.attributes[position(input, *key)?].clone())).collect::<Result<Vec<_>>>()?;
         let normalized = |attribute: &Attribute| {

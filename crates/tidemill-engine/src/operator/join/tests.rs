@@ -104,8 +104,8 @@ impl Model {
         let fits = |left: &Row, right: &Row| {
             left.0.is_some() && left.0 == right.0 && left.1.zip(right.1).is_some_and(|(left, right)| right >= left)
         };
-        for side in 0..2 {
-            for row in new[side].iter().filter(|row| row.1.is_none_or(|at| at > late)) {
+        for (side, rows) in new.iter().enumerate() {
+            for row in rows.iter().filter(|row| row.1.is_none_or(|at| at > late)) {
                 let mut matched = false;
                 for (other, other_matched) in &mut self.rows[1 - side] {
                     let (left, right) = if side == 0 { (row, &*other) } else { (&*other, row) };
@@ -134,7 +134,7 @@ impl Model {
             for (row, _) in self.rows[side].iter().filter(|row| over(row) && preserved && !row.1) {
                 out.push(if side == 0 { (Some(row.2), None) } else { (None, Some(row.2)) });
             }
-            self.rows[side].retain(|row| !over(row) && !(kind == JoinKind::LeftSemi && side == 0 && row.1));
+            self.rows[side].retain(|row| !(over(row) || kind == JoinKind::LeftSemi && side == 0 && row.1));
         }
         out.sort_unstable();
         out
