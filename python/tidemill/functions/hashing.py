@@ -46,7 +46,7 @@ def monotonically_increasing_id() -> Column:
 
 def sha(col: ColumnOrName) -> Column:
     """The SHA-1 of bytes, in hexadecimal digits."""
-    return call("sha1", to_column(col))
+    return call("sha", to_column(col))
 
 
 def sha1(col: ColumnOrName) -> Column:

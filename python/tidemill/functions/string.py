@@ -110,7 +110,7 @@ def btrim(str: ColumnOrName, trim: ColumnOrName | None = None) -> Column:
 
 def char(col: ColumnOrName) -> Column:
     """The character of a code."""
-    return call("chr", to_column(col))
+    return call("char", to_column(col))
 
 
 def char_length(str: ColumnOrName) -> Column:
@@ -200,7 +200,7 @@ def is_valid_utf8(str: ColumnOrName) -> Column:
 
 def lcase(str: ColumnOrName) -> Column:
     """Text in lower case: another name of `lower`."""
-    return call("lower", to_column(str))
+    return call("lcase", to_column(str))
 
 
 def left(str: ColumnOrName, len: ColumnOrName | int) -> Column:
@@ -298,7 +298,7 @@ def quote(col: ColumnOrName) -> Column:
 
 def regexp(str: ColumnOrName, regexp: ColumnOrName) -> Column:
     """True where the regular expression is found."""
-    return call("rlike", to_column(str), to_column(regexp))
+    return call("regexp", to_column(str), to_column(regexp))
 
 
 def regexp_count(str: ColumnOrName, regexp: ColumnOrName) -> Column:
@@ -474,7 +474,7 @@ def try_validate_utf8(str: ColumnOrName) -> Column:
 
 def ucase(str: ColumnOrName) -> Column:
     """Text in upper case: another name of `upper`."""
-    return call("upper", to_column(str))
+    return call("ucase", to_column(str))
 
 
 def unbase64(col: ColumnOrName) -> Column:

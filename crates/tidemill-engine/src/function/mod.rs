@@ -243,7 +243,14 @@ pub fn is_window(name: &str) -> bool {
 pub fn is_generator(name: &str) -> bool {
     matches!(
         name,
-        "explode" | "explode_outer" | "posexplode" | "posexplode_outer" | "inline" | "inline_outer" | "json_tuple" | "stack"
+        "explode"
+            | "explode_outer"
+            | "posexplode"
+            | "posexplode_outer"
+            | "inline"
+            | "inline_outer"
+            | "json_tuple"
+            | "stack"
     )
 }
 

@@ -178,7 +178,7 @@ fn extract(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
         Some(found) => Ok(group(&found, group_index(row, "regexp_extract")?)),
         None => Ok(String::new()),
     };
-    call(context, DataType::Utf8, three(arguments, 1)?, of, |values| texts(values))
+    call(context, DataType::Utf8, three(arguments, 1)?, of, texts)
 }
 
 fn extract_all(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {

@@ -17,7 +17,7 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// How many arguments there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.columns.len()
     }
 
@@ -74,7 +74,7 @@ pub fn strict_with(
     body: impl Fn(Row<'_>) -> Result<Datum> + Send + Sync + 'static,
 ) -> Typed {
     call(context, parameters, result, arguments, move |row| {
-        if (0..row.len()).any(|index| row.is_null(index)) { Ok(Datum::Null) } else { body(row) }
+        if (0..row.count()).any(|index| row.is_null(index)) { Ok(Datum::Null) } else { body(row) }
     })
 }
 

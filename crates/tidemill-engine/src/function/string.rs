@@ -127,7 +127,7 @@ fn trim(context: &CallContext<'_>, mut arguments: Vec<Typed>, sides: &'static st
     }
     let (front, back) = (sides != "TRAILING", sides != "LEADING");
     let body = move |row: row::Row<'_>| {
-        let set = if row.len() == 2 { row.text(1) } else { " " };
+        let set = if row.count() == 2 { row.text(1) } else { " " };
         let in_set = |letter: char| set.contains(letter);
         let mut cut = row.text(0);
         if front {

@@ -21,7 +21,7 @@ pub const ENTRIES: &[Entry] = &[
 fn parse_url(context: &CallContext<'_>, arguments: Vec<Typed>, fails: bool) -> Result<Typed> {
     let fails = fails && context.session.settings.ansi();
     let body = move |row: Row<'_>| {
-        if (0..row.len()).any(|index| row.is_null(index)) {
+        if (0..row.count()).any(|index| row.is_null(index)) {
             return Ok(Datum::Null);
         }
         let Some(url) = Url::parse(row.text(0)) else {
@@ -32,7 +32,7 @@ fn parse_url(context: &CallContext<'_>, arguments: Vec<Typed>, fails: bool) -> R
             };
             return if fails { Err(error()) } else { Ok(Datum::Null) };
         };
-        let key = if row.len() == 3 { Some(row.text(2)) } else { None };
+        let key = if row.count() == 3 { Some(row.text(2)) } else { None };
         Ok(match (row.text(1), key) {
             ("QUERY", Some(key)) => url.query.and_then(|query| value_of(query, key)).map(str::to_owned).into(),
             (_, Some(_)) => Datum::Null,

@@ -201,7 +201,7 @@ fn strict_base64(text: &str) -> Option<Vec<u8>> {
     let letters: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
     let plain = letters.trim_end_matches('=');
     let padding = letters.len() - plain.len();
-    if padding > 0 && (letters.len() % 4 != 0 || padding > 2) {
+    if padding > 0 && (!letters.len().is_multiple_of(4) || padding > 2) {
         return None;
     }
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');

@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 64;
 /// The text is no JSON.
 pub fn type_of(text: &str, options: &Options) -> Result<DataType, Malformed> {
     let mut lexer = Lexer::new(text, options.rules);
-    if lexer.next()?.is_none() {
+    if lexer.advance()?.is_none() {
         return Ok(DataType::Utf8);
     }
     let found = infer(&mut lexer, options, 0)?;
@@ -39,16 +39,16 @@ fn infer(lexer: &mut Lexer<'_>, options: &Options, depth: usize) -> Result<DataT
         Token::Real => DataType::Float64,
         Token::ArrayStart => {
             let mut element = DataType::Null;
-            while lexer.next()?.ok_or(Malformed)? != Token::ArrayEnd {
+            while lexer.advance()?.ok_or(Malformed)? != Token::ArrayEnd {
                 element = common(element, infer(lexer, options, depth + 1)?);
             }
             types::array_of(element)
         }
         Token::ObjectStart => {
             let mut fields: BTreeMap<String, DataType> = BTreeMap::new();
-            while lexer.next()?.ok_or(Malformed)? != Token::ObjectEnd {
+            while lexer.advance()?.ok_or(Malformed)? != Token::ObjectEnd {
                 let name = lexer.text().to_owned();
-                lexer.next()?;
+                lexer.advance()?;
                 let found = infer(lexer, options, depth + 1)?;
                 fields.insert(name, found);
             }
@@ -93,7 +93,7 @@ fn decimal(text: &str) -> Option<DataType> {
     let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
     let digits = format!("{whole}{fraction}");
     let digits = digits.trim_start_matches('0').len().max(fraction.len()).max(1);
-    (digits <= 38).then(|| DataType::Decimal128(digits as u8, fraction.len() as i8))
+    (digits <= 38).then_some(DataType::Decimal128(digits as u8, fraction.len() as i8))
 }
 
 /// The type both fit.

@@ -100,7 +100,7 @@ impl<'a> Lexer<'a> {
     ///
     /// # Errors
     /// The text is malformed; from then on every call says so.
-    pub fn next(&mut self) -> Result<Option<Token>, Malformed> {
+    pub fn advance(&mut self) -> Result<Option<Token>, Malformed> {
         if self.failed {
             return Err(Malformed);
         }
@@ -120,7 +120,7 @@ impl<'a> Lexer<'a> {
         }
         let depth = self.frames.len();
         while self.frames.len() >= depth {
-            if self.next()?.is_none() {
+            if self.advance()?.is_none() {
                 return Err(Malformed);
             }
         }
@@ -412,7 +412,7 @@ mod tests {
     fn tokens(text: &str, rules: Rules) -> Result<Vec<(Token, String)>, Malformed> {
         let mut lexer = Lexer::new(text, rules);
         let mut list = vec![];
-        while let Some(token) = lexer.next()? {
+        while let Some(token) = lexer.advance()? {
             list.push((token, lexer.text().to_owned()));
         }
         Ok(list)

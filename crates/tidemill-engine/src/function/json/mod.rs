@@ -177,11 +177,11 @@ fn array_length(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<
 
 fn length_of(text: &str) -> Option<i32> {
     let mut lexer = Lexer::new(text, Rules::default());
-    if lexer.next().ok()?? != Token::ArrayStart {
+    if lexer.advance().ok()?? != Token::ArrayStart {
         return None;
     }
     let mut length = 0;
-    while lexer.next().ok()?? != Token::ArrayEnd {
+    while lexer.advance().ok()?? != Token::ArrayEnd {
         length += 1;
         lexer.skip_children().ok()?;
     }
@@ -201,13 +201,13 @@ fn object_keys(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<T
 
 fn keys_of(text: &str) -> Option<Vec<Datum>> {
     let mut lexer = Lexer::new(text, Rules::default());
-    if lexer.next().ok()?? != Token::ObjectStart {
+    if lexer.advance().ok()?? != Token::ObjectStart {
         return None;
     }
     let mut keys = vec![];
-    while lexer.next().ok()?? != Token::ObjectEnd {
+    while lexer.advance().ok()?? != Token::ObjectEnd {
         keys.push(Datum::Text(lexer.text().to_owned()));
-        lexer.next().ok()??;
+        lexer.advance().ok()??;
         lexer.skip_children().ok()?;
     }
     Some(keys)

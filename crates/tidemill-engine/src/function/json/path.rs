@@ -74,8 +74,8 @@ impl Path {
     /// What stands at the path; `None` when nothing does or the text is no JSON.
     pub fn find(&self, text: &str) -> Option<String> {
         let mut lexer = Lexer::new(text, Rules::default());
-        lexer.next().ok()??;
-        let mut writer = Writer::default();
+        lexer.advance().ok()??;
+        let mut writer = Writer::of_bytes();
         let found = evaluate(&mut lexer, &mut writer, Style::Raw, &self.0).ok()?;
         found.then(|| writer.finish())
     }
@@ -98,7 +98,7 @@ fn evaluate(lexer: &mut Lexer<'_>, out: &mut Writer, style: Style, path: &[Step]
         (_, []) => out.copy(lexer).map(|()| true),
         (Token::ObjectStart, [Step::Key, rest @ ..]) => {
             let mut found = false;
-            while lexer.next()?.ok_or(Malformed)? != Token::ObjectEnd {
+            while lexer.advance()?.ok_or(Malformed)? != Token::ObjectEnd {
                 match found {
                     true => lexer.skip_children()?,
                     false => found = evaluate(lexer, out, style, rest)?,
@@ -133,14 +133,10 @@ fn evaluate(lexer: &mut Lexer<'_>, out: &mut Writer, style: Style, path: &[Step]
             element(lexer, out, if several { Style::Quoted } else { style }, *index, rest)
         }
         (Token::Name, [Step::Named(name), rest @ ..]) if lexer.text() == name => {
-            if lexer.next()? == Some(Token::Null) {
-                Ok(false)
-            } else {
-                evaluate(lexer, out, style, rest)
-            }
+            if lexer.advance()? == Some(Token::Null) { Ok(false) } else { evaluate(lexer, out, style, rest) }
         }
         (Token::Name, [Step::Wildcard, rest @ ..]) => {
-            lexer.next()?;
+            lexer.advance()?;
             evaluate(lexer, out, style, rest)
         }
         _ => {
@@ -151,7 +147,7 @@ fn evaluate(lexer: &mut Lexer<'_>, out: &mut Writer, style: Style, path: &[Step]
 }
 
 fn next_element(lexer: &mut Lexer<'_>) -> Result<bool, Malformed> {
-    Ok(lexer.next()?.ok_or(Malformed)? != Token::ArrayEnd)
+    Ok(lexer.advance()?.ok_or(Malformed)? != Token::ArrayEnd)
 }
 
 fn all(lexer: &mut Lexer<'_>, out: &mut Writer, style: Style, path: &[Step]) -> Result<bool, Malformed> {
@@ -193,18 +189,18 @@ pub fn fields(text: &str, names: &[Option<&str>]) -> Vec<Option<String>> {
     let read = || -> Result<Vec<Option<String>>, Malformed> {
         let mut row = vec![None; names.len()];
         let mut lexer = Lexer::new(text, Rules::default());
-        if lexer.next()? != Some(Token::ObjectStart) {
+        if lexer.advance()? != Some(Token::ObjectStart) {
             return Ok(row);
         }
-        while lexer.next()?.ok_or(Malformed)? != Token::ObjectEnd {
+        while lexer.advance()?.ok_or(Malformed)? != Token::ObjectEnd {
             if lexer.token() == Some(Token::Name) {
                 let wanted: Vec<usize> =
                     (0..names.len()).filter(|position| names[*position] == Some(lexer.text())).collect();
-                if !wanted.is_empty() && lexer.next()? != Some(Token::Null) {
+                if !wanted.is_empty() && lexer.advance()? != Some(Token::Null) {
                     let value = match lexer.token() {
                         Some(Token::Text) => lexer.text().to_owned(),
                         _ => {
-                            let mut writer = Writer::default();
+                            let mut writer = Writer::of_bytes();
                             writer.copy(&mut lexer)?;
                             writer.finish()
                         }

@@ -95,14 +95,16 @@ fn key(keys: &ArrayRef, entry: usize) -> Result<String> {
     })
 }
 
-fn date(days: i32, options: &Options) -> String {
+/// A date, by the option dateFormat.
+pub fn date(days: i32, options: &Options) -> String {
     match &options.date {
         Some(pattern) => pattern.format(i64::from(days) * DAY, chrono_tz::UTC),
         None => text::format_date(days),
     }
 }
 
-fn timestamp(micros: i64, has_zone: bool, options: &Options) -> String {
+/// A timestamp, by the options timestampFormat and timestampNTZFormat.
+pub fn timestamp(micros: i64, has_zone: bool, options: &Options) -> String {
     let zone = if has_zone { options.zone } else { chrono_tz::UTC };
     let pattern: &Option<Pattern> = if has_zone { &options.timestamp } else { &options.timestamp_ntz };
     if let Some(pattern) = pattern {
@@ -141,7 +143,7 @@ fn day_time(micros: i64) -> String {
 }
 
 /// A decimal as Java's BigDecimal prints it: with an exponent when it is very small.
-fn big_decimal(unscaled: i128, scale: i8) -> String {
+pub fn big_decimal(unscaled: i128, scale: i8) -> String {
     let digits = unscaled.unsigned_abs().to_string();
     let exponent = digits.len() as i32 - 1 - i32::from(scale);
     if exponent >= -6 {

@@ -51,7 +51,7 @@ impl Reader<'_> {
     /// Reads one text.
     pub fn read(&self, text: &str) -> Outcome {
         let mut lexer = Lexer::new(text, self.options.rules);
-        match lexer.next() {
+        match lexer.advance() {
             Ok(None) => return Outcome::Empty,
             Err(Malformed) => return Outcome::Bad(None),
             Ok(Some(_)) => {}
@@ -61,7 +61,7 @@ impl Reader<'_> {
             (DataType::Struct(_), Some(Token::ArrayStart)) => return Outcome::ArrayForStruct,
             (DataType::Struct(fields), Some(Token::ObjectStart)) => self.object(&mut lexer, fields),
             (DataType::Map(..), Some(Token::ObjectStart)) => self.value(&mut lexer, self.of),
-            (DataType::List(element), Some(Token::ArrayStart)) => self.list(&mut lexer, element.data_type(), true),
+            (DataType::List(element), Some(Token::ArrayStart)) => self.list(&mut lexer, element.data_type()),
             (DataType::List(element), Some(Token::ObjectStart)) => match element.data_type() {
                 DataType::Struct(fields) => match self.object(&mut lexer, fields) {
                     Ok(only) => Ok(Datum::List(vec![only])),
@@ -83,7 +83,7 @@ impl Reader<'_> {
         let mut row = vec![Datum::Null; fields.len()];
         let mut complete = true;
         loop {
-            match lexer.next()? {
+            match lexer.advance()? {
                 None | Some(Token::ObjectEnd) => break,
                 Some(_) => {}
             }
@@ -109,12 +109,10 @@ impl Reader<'_> {
         if complete { Ok(Datum::Struct(row)) } else { Err(Fault::Partial(Datum::Struct(row))) }
     }
 
-    /// Of the outermost array, no element may be NULL.
-    fn list(&self, lexer: &mut Lexer<'_>, element: &DataType, outermost: bool) -> Read {
+    fn list(&self, lexer: &mut Lexer<'_>, element: &DataType) -> Read {
         let (mut list, mut complete) = (vec![], true);
-        while !matches!(lexer.next()?, None | Some(Token::ArrayEnd)) {
+        while !matches!(lexer.advance()?, None | Some(Token::ArrayEnd)) {
             match self.value(lexer, element) {
-                Ok(Datum::Null) if outermost => return Err(Fault::Misfit),
                 Ok(value) => list.push(value),
                 Err(Fault::Partial(value)) => {
                     list.push(value);
@@ -128,7 +126,7 @@ impl Reader<'_> {
 
     fn map(&self, lexer: &mut Lexer<'_>, of: &DataType) -> Read {
         let (mut list, mut complete): (Vec<(Datum, Datum)>, bool) = (vec![], true);
-        while !matches!(lexer.next()?, None | Some(Token::ObjectEnd)) {
+        while !matches!(lexer.advance()?, None | Some(Token::ObjectEnd)) {
             let key = Datum::Text(lexer.name().unwrap_or_default().to_owned());
             let value = match self.value(lexer, of) {
                 Ok(value) => value,
@@ -149,7 +147,7 @@ impl Reader<'_> {
     /// The value the lexer stands at, or at whose name it stands.
     fn value(&self, lexer: &mut Lexer<'_>, of: &DataType) -> Read {
         if lexer.token() == Some(Token::Name) {
-            lexer.next()?;
+            lexer.advance()?;
         }
         let token = lexer.token().ok_or(Fault::Malformed)?;
         match (of, token) {
@@ -159,17 +157,17 @@ impl Reader<'_> {
             (DataType::Utf8, Token::Text) => Ok(Datum::Text(lexer.text().to_owned())),
             (DataType::Utf8, Token::ObjectEnd | Token::ArrayEnd | Token::Name) => Err(Fault::Misfit),
             (DataType::Utf8, _) => {
-                let mut writer = Writer::default();
+                let mut writer = Writer::of_bytes();
                 writer.copy(lexer)?;
                 Ok(Datum::Text(writer.finish()))
             }
             (DataType::Struct(fields), Token::ObjectStart) => self.object(lexer, fields),
-            (DataType::List(element), Token::ArrayStart) => self.list(lexer, element.data_type(), false),
+            (DataType::List(element), Token::ArrayStart) => self.list(lexer, element.data_type()),
             (DataType::Map(entries, _), Token::ObjectStart) => match entries.data_type() {
                 DataType::Struct(fields) if fields.len() == 2 => self.map(lexer, fields[1].data_type()),
                 _ => Err(Fault::Misfit),
             },
-            (_, Token::Text) => self.from_text(lexer.text(), of).ok_or(Fault::Misfit),
+            (_, Token::Text) => self.parsed(lexer.text(), of).ok_or(Fault::Misfit),
             (_, Token::Whole | Token::Real) => {
                 from_number(lexer.text(), token == Token::Whole, of).ok_or(Fault::Misfit)
             }
@@ -177,7 +175,7 @@ impl Reader<'_> {
         }
     }
 
-    fn from_text(&self, given: &str, of: &DataType) -> Option<Datum> {
+    fn parsed(&self, given: &str, of: &DataType) -> Option<Datum> {
         let zone = self.options.zone;
         let whole = |value: Option<i64>| value.map(|value| Datum::Whole(i128::from(value)));
         match of {

@@ -13,12 +13,19 @@ pub struct Writer {
     after_name: bool,
     count: usize,
     pretty: bool,
+    /// Letters beyond 16 bits are written as two escapes.
+    escape_wide: bool,
 }
 
 impl Writer {
     /// A writer that breaks lines inside objects, or not.
     pub fn new(pretty: bool) -> Self {
         Writer { pretty, ..Writer::default() }
+    }
+
+    /// A writer as Spark has it where it writes bytes: letters beyond 16 bits become two escapes.
+    pub fn of_bytes() -> Self {
+        Writer { escape_wide: true, ..Writer::default() }
     }
 
     /// What was written.
@@ -56,7 +63,7 @@ impl Writer {
         if self.pretty {
             self.line();
         }
-        quote(name, &mut self.out);
+        quote(name, self.escape_wide, &mut self.out);
         self.out.push_str(if self.pretty { " : " } else { ":" });
         self.after_name = true;
     }
@@ -64,7 +71,7 @@ impl Writer {
     /// A text, in quotes.
     pub fn text(&mut self, text: &str) {
         self.separate();
-        quote(text, &mut self.out);
+        quote(text, self.escape_wide, &mut self.out);
     }
 
     /// A value that is JSON already.
@@ -115,7 +122,7 @@ impl Writer {
             if depth == 0 && lexer.token() != Some(Token::Name) {
                 return Ok(());
             }
-            lexer.next()?;
+            lexer.advance()?;
         }
     }
 
@@ -147,7 +154,7 @@ impl Writer {
 }
 
 /// A text in double quotes.
-pub fn quote(text: &str, out: &mut String) {
+fn quote(text: &str, escape_wide: bool, out: &mut String) {
     out.push('"');
     for letter in text.chars() {
         match letter {
@@ -160,6 +167,11 @@ pub fn quote(text: &str, out: &mut String) {
             '\r' => out.push_str("\\r"),
             control if control < ' ' => {
                 let _ = write!(out, "\\u{:04X}", u32::from(control));
+            }
+            wide if escape_wide && wide.len_utf16() == 2 => {
+                for unit in wide.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04X}");
+                }
             }
             other => out.push(other),
         }

@@ -30,7 +30,7 @@ fn build(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> 
     let list = std::iter::once(pattern).chain(rest).collect();
     Ok(row::call(context, "", DataType::Utf8, list, move |row| {
         let Some(pattern) = row.text_if(0) else { return Ok(Datum::Null) };
-        let values = (1..row.len()).map(|index| Value::of(&row, index, zone)).collect::<Result<Vec<_>>>()?;
+        let values = (1..row.count()).map(|index| Value::of(&row, index, zone)).collect::<Result<Vec<_>>>()?;
         formatted(pattern, &values).map(Into::into).map_err(|why| {
             Error::new(Kind::Data, format!("format_string: the pattern '{pattern}' does not fit: {why}"))
         })
@@ -252,7 +252,7 @@ fn hash_of(value: &Value) -> Option<i32> {
 fn grouped(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -156,14 +156,14 @@ fn elt(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
             return Ok(Datum::Null);
         }
         match usize::try_from(row.int(0)) {
-            Ok(index) if index >= 1 && index < row.len() => Ok(match (row.is_null(index), is_bytes) {
+            Ok(index) if index >= 1 && index < row.count() => Ok(match (row.is_null(index), is_bytes) {
                 (true, _) => Datum::Null,
                 (_, true) => row.bytes(index).to_vec().into(),
                 (_, false) => row.text(index).into(),
             }),
             _ if ansi => Err(Error::new(
                 Kind::Data,
-                format!("elt: the index {} is out of bounds: there are {} values", row.int(0), row.len() - 1),
+                format!("elt: the index {} is out of bounds: there are {} values", row.int(0), row.count() - 1),
             )
             .class("INVALID_ARRAY_INDEX")),
             _ => Ok(Datum::Null),
@@ -180,7 +180,7 @@ fn quote(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
 /// Texts, bytes or arrays one after the other: the type all arguments have.
 pub fn concat_bytes(context: &CallContext<'_>, arguments: Vec<Typed>) -> Typed {
     strict(context, DataType::Binary, arguments, |row| {
-        Ok((0..row.len()).flat_map(|index| row.bytes(index)).copied().collect::<Vec<u8>>().into())
+        Ok((0..row.count()).flat_map(|index| row.bytes(index)).copied().collect::<Vec<u8>>().into())
     })
 }
 
@@ -206,7 +206,7 @@ pub fn concat_ws(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typ
     Ok(row::call(context, "", DataType::Utf8, list, |row| {
         let Some(separator) = row.text_if(0) else { return Ok(Datum::Null) };
         let mut parts: Vec<String> = vec![];
-        for index in 1..row.len() {
+        for index in 1..row.count() {
             let (column, at) = row.column(index);
             match column.data_type() {
                 _ if column.is_null(at) => {}

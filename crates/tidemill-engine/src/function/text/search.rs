@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use tidemill_core::{Error, Kind, Result};
 
 pub const ENTRIES: &[Entry] = &[
-    Entry { names: &["instr"], arguments: (2, 2), build: instr },
+    Entry { names: &["instr"], arguments: (2, 4), build: instr },
     Entry { names: &["locate", "position"], arguments: (2, 3), build: locate },
     Entry { names: &["find_in_set"], arguments: (2, 2), build: find_in_set },
     Entry { names: &["split_part"], arguments: (3, 3), build: split_part },
@@ -28,9 +28,38 @@ fn position(text: &str, part: &str, from: usize) -> i32 {
     text[start..].find(part).map_or(0, |byte| text[..start + byte].chars().count() as i32 + 1)
 }
 
-fn instr(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
-    let arguments = all_text(context, arguments)?;
-    Ok(strict(context, DataType::Int32, arguments, |row| Ok(position(row.text(0), row.text(1), 0).into())))
+/// The position of an occurrence at or after a start; a negative start counts from the end, and the search goes
+/// to the left.
+fn instr(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
+    if arguments.len() == 2 {
+        let arguments = all_text(context, arguments)?;
+        return Ok(strict(context, DataType::Int32, arguments, |row| Ok(position(row.text(0), row.text(1), 0).into())));
+    }
+    if arguments.len() == 3 {
+        arguments.push(Typed::literal(ScalarValue::Int32(Some(1)), "1"));
+    }
+    let names = arguments.iter().map(|argument| argument.name.clone()).collect::<Vec<_>>().join(", ");
+    let (which, start) = (as_int(arguments.remove(3), context)?, as_int(arguments.remove(2), context)?);
+    let mut arguments = all_text(context, arguments)?;
+    arguments.extend([start, which]);
+    let body = |row: Row<'_>| Ok(occurrence(row.text(0), row.text(1), row.int(2), row.int(3)).into());
+    Ok(strict(context, DataType::Int32, arguments, body).named(format!("instr({names})")))
+}
+
+fn occurrence(text: &str, part: &str, start: i32, which: i32) -> i32 {
+    let (text, part): (Vec<char>, Vec<char>) = (text.chars().collect(), part.chars().collect());
+    let Some(last) = text.len().checked_sub(part.len()) else { return 0 };
+    let Ok(steps @ 1..) = usize::try_from(which) else { return 0 };
+    let is_at = |at: &usize| text[*at..].starts_with(&part);
+    let found = match start {
+        1.. => (start as usize - 1..=last).filter(is_at).nth(steps - 1),
+        0 => None,
+        _ => {
+            let Some(from) = text.len().checked_sub(start.unsigned_abs() as usize) else { return 0 };
+            (0..=from.min(last)).rev().filter(is_at).nth(steps - 1)
+        }
+    };
+    found.map_or(0, |at| at as i32 + 1)
 }
 
 /// A start that is NULL or below 1 finds nothing.
@@ -116,7 +145,7 @@ fn levenshtein(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<T
     arguments.extend(threshold);
     Ok(strict(context, DataType::Int32, arguments, |row| {
         let distance = strsim::levenshtein(row.text(0), row.text(1)) as i32;
-        Ok(if row.len() == 3 && distance > row.int(2) { (-1).into() } else { distance.into() })
+        Ok(if row.count() == 3 && distance > row.int(2) { (-1).into() } else { distance.into() })
     }))
 }
 
@@ -130,6 +159,10 @@ mod tests {
         assert_eq!(position("abab", "ab", 1), 3);
         assert_eq!(position("abab", "", 9), 1);
         assert_eq!(position("ab", "b", 9), 0);
+        assert_eq!(occurrence("abcabc", "b", 1, 2), 5);
+        assert_eq!(occurrence("abcabc", "b", -1, 1), 5);
+        assert_eq!(occurrence("abcabc", "b", -1, 2), 2);
+        assert_eq!(occurrence("abc", "b", 0, 1), 0);
     }
 
     #[test]

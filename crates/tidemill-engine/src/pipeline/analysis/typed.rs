@@ -64,8 +64,8 @@ impl Typed {
     /// How it reads inside a larger expression: `v + 1 AS w`.
     pub fn shown(&self) -> String {
         match &self.alias_of {
-            Some(old) => format!("{old} AS {}", self.name),
-            None => self.name.clone(),
+            Some(old) if *old != self.name => format!("{old} AS {}", self.name),
+            _ => self.name.clone(),
         }
     }
 
