@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 
 import pandas as pd
@@ -259,6 +260,20 @@ def test_windows_over_what_comes_out(spark, tmp_path):
     epochs = [[("a", 5, "10"), ("a", 5, "12")], [("a", 7, "30")], [("a", 7, "45")]]
     feed.run(lambda frame: processed(frame).groupBy(F.window("t", "10 seconds")).agg(F.sum("n")), epochs)
     assert {number: [row[1] for row in rows] for number, rows in feed.epochs.items() if rows} == {3: [10], 5: [7]}
+
+
+class Old(Base):
+    def handleInputRows(self, key, rows, timerValues):
+        for row in rows:
+            yield Row(k=key[0], t=row.ts - datetime.timedelta(days=1), n=row.v)
+
+
+def test_event_times_that_come_out_are_not_behind_the_watermark(spark, tmp_path):
+    feed = Feed(spark, tmp_path, "5 seconds")
+    processed = with_state(Old(), "k STRING, t TIMESTAMP, n INT", time_mode="eventtime", eventTimeColumnName="t")
+    with pytest.raises(StreamingQueryException) as refused:
+        feed.run(processed, [[("a", 5, "10")], [("a", 7, "30")]])
+    assert refused.value.getCondition() == "EMITTING_ROWS_OLDER_THAN_WATERMARK_NOT_ALLOWED"
 
 
 class InPandas(Base):

@@ -14,7 +14,13 @@ import pytest
 from feeding import Feed
 from tidemill import Row
 from tidemill import functions as F
-from tidemill.errors import PySparkTypeError, PySparkValueError, SparkRuntimeException, StreamingQueryException
+from tidemill.errors import (
+    PySparkImportError,
+    PySparkTypeError,
+    PySparkValueError,
+    SparkRuntimeException,
+    StreamingQueryException,
+)
 
 
 @pytest.fixture
@@ -161,8 +167,26 @@ def test_sql_knows_registered_functions(spark, rows):
     spark.udf.register("upper", lambda text: "mine", "string")
     found = spark.sql("SELECT plus_one(x, 7) AS p, UPPER(s) AS u FROM t WHERE plus_one(x) > 2").collect()
     assert [tuple(row) for row in found] == [(9, "mine")]
+    assert [tuple(row) for row in rows.select(F.call_udf("plus_one", "x"), F.expr("plus_one(x, 2)")).collect()] == [
+        (2, 3),
+        (3, 4),
+        (None, None),
+    ]
     with pytest.raises(PySparkTypeError, match="returnType already"):
         spark.udf.register("again", plus, "int")
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, rows):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for make in (
+        lambda: F.pandas_udf("int"),
+        lambda: F.arrow_udf("int"),
+        lambda: F.udaf(Spread()),
+        lambda: rows.mapInArrow(iter, "x INT"),
+        lambda: rows.groupBy("x").transformWithStateInPandas(None, "x INT", "append", "none"),
+    ):
+        with pytest.raises(PySparkImportError, match="pip install 'tidemill"):
+            make()
 
 
 def test_a_function_that_is_not_deterministic_is_called_for_each_row(rows):

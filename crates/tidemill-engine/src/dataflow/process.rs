@@ -26,6 +26,25 @@ fn attributes_of(plan: &Plan, ids: &[u32]) -> Result<Vec<Attribute>> {
     ids.iter().map(|id| Ok(plan.attributes[position(plan, *id)?].clone())).collect()
 }
 
+fn schemas(
+    plan: &Plan,
+    keys: &[Attribute],
+    rows: &[Attribute],
+    initial: Option<&Arc<Plan>>,
+    spec: &ProcessSpec,
+) -> Result<ProcessorSchemas> {
+    let initial = match initial {
+        Some(initial) => Some(outer_schema(&attributes_of(initial, &spec.initial_rows)?)),
+        None => None,
+    };
+    Ok(ProcessorSchemas {
+        key: outer_schema(keys),
+        input: outer_schema(rows),
+        initial,
+        output: outer_schema(&plan.attributes),
+    })
+}
+
 impl Lowering<'_, '_> {
     pub(super) fn process(
         &mut self,
@@ -51,16 +70,7 @@ impl Lowering<'_, '_> {
         list.extend(rows.iter().map(Attribute::reference));
         let row_range = first_row..list.len();
         let late = self.late_columns(plan, input, &mut list)?;
-        let schemas = ProcessorSchemas {
-            key: outer_schema(&keys),
-            input: outer_schema(&rows),
-            initial: initial
-                .map(|initial| {
-                    Ok::<_, tidemill_core::Error>(outer_schema(&attributes_of(initial, &spec.initial_rows)?))
-                })
-                .transpose()?,
-            output: outer_schema(&plan.attributes),
-        };
+        let schemas = schemas(plan, &keys, &rows, initial, spec)?;
         let partitions = self.options.partitions;
         let exchange = Exchange::new(&key_types, partitions)?;
         let mut first_state = self.first_state(initial, spec, &exchange)?;
@@ -79,6 +89,7 @@ impl Lowering<'_, '_> {
             mode: spec.time_mode,
             strict: spec.timeouts,
             output: inner_schema(&plan.attributes),
+            event_time: plan.attributes.iter().position(|attribute| attribute.watermark.is_some()),
             table: TableLayout::new(key_types.clone(), declared.variables),
             dropped: declared.dropped,
         });

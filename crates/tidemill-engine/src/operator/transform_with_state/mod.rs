@@ -9,6 +9,8 @@ pub mod evolution;
 pub mod rust;
 pub mod state;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use super::aggregate::accumulator::Scope;
 use super::late::LateRows;
@@ -23,7 +25,7 @@ use state::PartitionState;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::{FIRST_KEY, TableLayout};
-use tidemill_core::{Epoch, Result};
+use tidemill_core::{Epoch, Error, Kind, Result};
 
 pub use rust::{KeyHandle, RustProcessor, StatefulProcessor, TimerValues};
 
@@ -47,6 +49,8 @@ pub struct ProcessLayout {
     pub strict: bool,
     /// The columns that come out, inside the engine.
     pub output: SchemaRef,
+    /// Which of them is event time, if one is.
+    pub event_time: Option<usize>,
     /// The state as a table.
     pub table: TableLayout,
     /// Variables whose saved state is to go.
@@ -158,6 +162,25 @@ impl Process {
         self.grouped(&rows, &keys).map(Some)
     }
 
+    /// A row behind the watermark would be dropped by the operators that follow, without a word.
+    fn expect_not_late(&self, columns: &[ArrayRef], late: i64) -> Result<()> {
+        let Some(place) = self.layout.event_time else { return Ok(()) };
+        let times = columns[place].as_primitive::<TimestampMicrosecondType>();
+        match times.iter().flatten().find(|time| *time < late) {
+            None => Ok(()),
+            Some(time) => Err(Error::new(
+                Kind::Data,
+                format!(
+                    "a row came out with the event time {} ms, which is behind the watermark {} ms",
+                    time.div_euclid(1000),
+                    late.div_euclid(1000)
+                ),
+            )
+            .class("EMITTING_ROWS_OLDER_THAN_WATERMARK_NOT_ALLOWED")
+            .help("give rows whose event time is not before the watermark, or leave eventTimeColumnName out")),
+        }
+    }
+
     fn due(&self, now_ms: i64, watermark_ms: i64) -> Option<i64> {
         let until = match self.layout.mode {
             TimeMode::None => return None,
@@ -187,6 +210,7 @@ impl Keyed for Process {
         if call.initial.is_some() || !call.rows.groups.is_empty() || has_due {
             for batch in self.processor.process(&call, &self.state)? {
                 let columns: Vec<ArrayRef> = batch.columns().to_vec();
+                self.expect_not_late(&columns, context.late)?;
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
                 out.rows.push(RecordBatch::try_new_with_options(self.layout.output.clone(), columns, &options)?);
             }

@@ -67,10 +67,13 @@ struct Kept {
     expiry: i64,
 }
 
+/// Entries of a map in the order of their keys' bytes.
+type Entries = BTreeMap<Box<[u8]>, (StateRow, Kept)>;
+
 enum Content {
     Value(HashMap<u32, Kept>),
     List(HashMap<u32, Vec<Kept>>),
-    Map { of_key: HashMap<u32, BTreeMap<Box<[u8]>, (StateRow, Kept)>>, converter: RowConverter },
+    Map { of_key: HashMap<u32, Entries>, converter: RowConverter },
 }
 
 struct Held {

@@ -108,6 +108,7 @@ fn operators(partitions: usize) -> (Exchange, Vec<Process>) {
         mode: TimeMode::ProcessingTime,
         strict: false,
         output: output(),
+        event_time: None,
         table: TableLayout::new(vec![DataType::Utf8], declare.variables),
         dropped: vec![],
     });

@@ -51,6 +51,11 @@ fn ids(attributes: &[Attribute]) -> BTreeSet<u32> {
     attributes.iter().map(|attribute| attribute.id).collect()
 }
 
+/// An input of which every column is read.
+fn whole(input: &Arc<Plan>) -> (Arc<Plan>, BTreeSet<u32>) {
+    (input.clone(), ids(&input.attributes))
+}
+
 fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSet<u32>)> {
     let passed = |input: &Arc<Plan>, more: BTreeSet<u32>| {
         let there = ids(&input.attributes);
@@ -96,11 +101,8 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
             let times = input.attributes.iter().filter(|attribute| attribute.watermark.is_some());
             passed(input, keys.iter().copied().chain(times.map(|attribute| attribute.id)).collect())
         }
-        // what a program's function sees of a row is not known: it gets all of it
-        Node::Process { input, initial, .. } => {
-            std::iter::once(input).chain(initial).map(|input| (input.clone(), ids(&input.attributes))).collect()
-        }
-        Node::MapRows { input, columns, .. } => vec![(input.clone(), columns.iter().copied().collect())],
+        // a program's function sees the whole row
+        Node::Process { .. } | Node::MapRows { .. } => plan.inputs().into_iter().map(whole).collect(),
         Node::StaticJoin { left, right, on, filter, .. } => {
             let mut all: BTreeSet<u32> = own.clone();
             all.extend(on.iter().flat_map(|(left, right)| references(left).into_iter().chain(references(right))));
