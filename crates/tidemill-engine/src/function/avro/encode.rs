@@ -62,6 +62,14 @@ pub fn value(schema: &Schema, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -
         (Schema::Decimal { scale, size, .. }, DataType::Decimal128(_, given)) if scale == given => {
             decimal(array.as_primitive::<Decimal128Type>().value(row), *size, out);
         }
+        _ => return container(schema, array, row, out),
+    }
+    Ok(())
+}
+
+/// Arrays, maps and records.
+fn container(schema: &Schema, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
+    match (schema, array.data_type()) {
         (Schema::Array(items), DataType::List(_)) => {
             let values = array.as_list::<i32>().value(row);
             block(values.len(), out, |index, out| value(items, &values, index, out))?;

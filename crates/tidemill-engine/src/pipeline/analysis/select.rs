@@ -191,29 +191,7 @@ impl Analyzer<'_> {
     fn generate(&self, input: Bound, call: &Call, names: &[String], outer: bool) -> Result<(Bound, Vec<Attribute>)> {
         let name = call.name.to_lowercase();
         let context = crate::function::CallContext { name: &name, session: self.session, text: self.text, at: call.at };
-        let wrong_count = |takes: &str| {
-            Error::invalid(format!("{name} takes {takes}"))
-                .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
-                .at_if_unplaced(self.text.place(call.at))
-        };
-        let typed = match call.arguments.as_slice() {
-            list if name == "json_tuple" => {
-                if list.len() < 2 {
-                    return Err(wrong_count("text and the names of fields"));
-                }
-                let list = self.resolver(&input.scope).resolve_all(list)?;
-                crate::function::build("__json_fields", list, &context)?
-            }
-            list if name == "stack" => {
-                if list.len() < 2 {
-                    return Err(wrong_count("a number of rows and values"));
-                }
-                let list = self.resolver(&input.scope).resolve_all(list)?;
-                crate::function::build("__stack", list, &context)?
-            }
-            [argument] => self.resolver(&input.scope).resolve(argument)?,
-            _ => return Err(wrong_count("one argument")),
-        };
+        let typed = self.taken_apart(&input, call, &context)?;
         let (plain, outer) = match name.strip_suffix("_outer") {
             Some(plain) => (plain, true),
             None => (name.as_str(), outer),
@@ -261,6 +239,26 @@ impl Analyzer<'_> {
         }
         let node = Node::Explode { input: plan, generator, argument: typed.expr, outer };
         Ok((self.bound(Plan { node, attributes, streaming }, scope), columns))
+    }
+
+    /// What a generator takes apart: its argument, or the array its arguments make.
+    fn taken_apart(&self, input: &Bound, call: &Call, context: &crate::function::CallContext<'_>) -> Result<Typed> {
+        let wrong_count = |takes: &str| {
+            Error::invalid(format!("{} takes {takes}", context.name))
+                .class("WRONG_NUM_ARGS.WITHOUT_SUGGESTION")
+                .at_if_unplaced(self.text.place(call.at))
+        };
+        let (made_by, takes) = match (context.name, call.arguments.as_slice()) {
+            ("json_tuple", _) => ("__json_fields", "text and the names of fields"),
+            ("stack", _) => ("__stack", "a number of rows and values"),
+            (_, [argument]) => return self.resolver(&input.scope).resolve(argument),
+            _ => return Err(wrong_count("one argument")),
+        };
+        if call.arguments.len() < 2 {
+            return Err(wrong_count(takes));
+        }
+        let list = self.resolver(&input.scope).resolve_all(&call.arguments)?;
+        crate::function::build(made_by, list, context)
     }
 
     /// `LATERAL VIEW`.

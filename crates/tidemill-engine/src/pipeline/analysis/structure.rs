@@ -17,7 +17,7 @@ impl Resolver<'_> {
         for argument in &call.arguments {
             if let Expression::Star { qualifier, .. } = argument {
                 for (name, value) in self.star(qualifier)? {
-                    shown.push(format!("{} AS {name}", value.name));
+                    shown.push(if value.name == name { name.clone() } else { format!("{} AS {name}", value.name) });
                     names.push(name);
                     values.push(value);
                 }
