@@ -1,7 +1,7 @@
 //! From plans that keep state to operators that do.
 
 use super::lower::{Lowering, position};
-use super::{KeyedInput, KeyedStep, Step};
+use super::{KeyedInput, KeyedStep, Step, session};
 use crate::function::nested;
 use crate::operator::aggregate::AggregateCall;
 use crate::operator::aggregate::keyed::{AggregateLayout, Aggregator, CallColumns, PaneBy};
@@ -177,7 +177,14 @@ fn aggregate_columns(
         }
         (None, Some(attribute)) => {
             list.push(end_of(attribute, base)?);
-            PaneBy::Key { column: list.len() - 1 }
+            let column = list.len() - 1;
+            let start =
+                types::is_window(&attribute.data_type).then(|| session::bound(attribute, base, 0)).transpose()?;
+            let start = start.map(|start| {
+                list.push(start);
+                list.len() - 1
+            });
+            PaneBy::Key { column, start }
         }
         (None, None) => PaneBy::Nothing,
     };

@@ -33,7 +33,7 @@ impl Lowering<'_, '_> {
             others.map(|(_, attribute)| (attribute.reference(), attribute.data_type.clone())).unzip();
         let bounds = [list.len(), list.len() + 1];
         let session = attributes[place];
-        list.extend([bound(session, 0)?, bound(session, 1)?]);
+        list.extend([bound(session, input, 0)?, bound(session, input, 1)?]);
         let calls = place_calls(calls, &mut list);
         let late = self.late_columns(plan, input, &mut list)?;
         let layout = Arc::new(SessionLayout {
@@ -79,12 +79,13 @@ fn others_are_constant(input: &Plan, keys: &[u32], session: usize) -> bool {
     keys.iter().enumerate().filter(|(place, _)| *place != session).all(|(_, key)| constant(key))
 }
 
-/// The start or the end of a session column.
-fn bound(session: &Attribute, part: usize) -> Result<Expr> {
-    let DataType::Struct(fields) = &session.data_type else { return Err(Error::bug("a session is a struct")) };
-    let of = fields.get(part).ok_or_else(|| Error::bug("a session has a start and an end"))?.data_type().clone();
-    let parameters = format!("session bound {part}");
-    Ok(Native::call("get_field", parameters, of, vec![session.reference()], move |arguments, _| {
+/// The start or the end of a window or session, which is a column of `input`.
+pub(super) fn bound(window: &Attribute, input: &Plan, part: usize) -> Result<Expr> {
+    let window = &input.attributes[position(input, window.id)?];
+    let DataType::Struct(fields) = &window.data_type else { return Err(Error::bug("a window is a struct")) };
+    let of = fields.get(part).ok_or_else(|| Error::bug("a window has a start and an end"))?.data_type().clone();
+    let parameters = format!("window bound {part}");
+    Ok(Native::call("get_field", parameters, of, vec![window.reference()], move |arguments, _| {
         nested::take_field(arguments[0].as_struct(), part)
     }))
 }

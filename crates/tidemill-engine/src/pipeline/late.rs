@@ -85,8 +85,8 @@ pub fn rows(plan: &Arc<Plan>, next: &dyn Fn() -> u32) -> Result<Arc<Plan>> {
     };
     let kept: Vec<Attribute> = match &of.node {
         // a late row has the columns of both sides, NULL in those of the other
-        Node::StreamJoin { left, right, .. } => of_sides(&as_read(left).attributes, &as_read(right).attributes),
-        _ => of.inputs().first().map(|input| as_read(input).attributes.clone()).unwrap_or_default(),
+        Node::StreamJoin { left, right, .. } => of_sides(&as_read(left), &as_read(right)),
+        _ => of.inputs().first().map(|input| as_read(input)).unwrap_or_default(),
     };
     let columns = kept.iter().map(|attribute| attribute.id).collect();
     let unmarked = |attribute: Attribute| Attribute { id: next(), watermark: None, window_part: None, ..attribute };
@@ -114,12 +114,17 @@ fn of_sides(left: &[Attribute], right: &[Attribute]) -> Vec<Attribute> {
     [named("left", left, right), named("right", right, left)].concat()
 }
 
-/// The plan whose columns the user knows: below what a grouping adds for itself, which keeps the columns it has
-/// and puts its own after them.
-fn as_read(plan: &Arc<Plan>) -> &Arc<Plan> {
+/// The columns the user knows of what an operator reads: not those that a grouping adds for itself.
+fn as_read(plan: &Arc<Plan>) -> Vec<Attribute> {
+    let known = &below_keys(plan).attributes;
+    known.iter().filter(|attribute| plan.attribute(attribute.id).is_some()).cloned().collect()
+}
+
+/// The plan below windows, computed keys and grouping sets, which keep its columns and put their own after them.
+fn below_keys(plan: &Arc<Plan>) -> &Arc<Plan> {
     match &plan.node {
-        Node::Window { input, .. } | Node::Session { input, .. } => as_read(input),
-        Node::Project { input, .. } if plan.attributes.starts_with(&input.attributes) => as_read(input),
+        Node::Window { input, .. } | Node::Session { input, .. } | Node::Expand { input, .. } => below_keys(input),
+        Node::Project { input, .. } if plan.attributes.starts_with(&input.attributes) => below_keys(input),
         _ => plan,
     }
 }

@@ -29,8 +29,9 @@ pub enum PaneBy {
     /// The window of the row's time, which is column `time` of the input. The window is key number
     /// `position` of the output.
     Window { kind: WindowKind, time: usize, position: usize },
-    /// A key that is an event time or a window of one: input column `column` has its instant, or its end.
-    Key { column: usize },
+    /// A key that is an event time or a window of one: input column `column` has its instant, or its end. A
+    /// window has its start in `start`.
+    Key { column: usize, start: Option<usize> },
 }
 
 /// A function, its argument columns and the column of its FILTER.
@@ -137,12 +138,14 @@ impl Aggregator {
                     rows.push(row);
                 }
             }
-            PaneBy::Key { column } => {
+            PaneBy::Key { column, start } => {
                 let times = instants(input.rows.column(column));
+                let starts = start.map(|start| instants(input.rows.column(start)));
                 for &row in input.select.iter() {
                     let place = if times.is_valid(row as usize) { times.value(row as usize) } else { FOREVER };
                     if place != FOREVER && place <= late {
-                        dropped.note(row, (None, None), out);
+                        let window = starts.map(|starts| (starts.value(row as usize), place)).unzip();
+                        dropped.note(row, window, out);
                         continue;
                     }
                     let key = self.keys.intern(input.key(row), input.hashes[row as usize]);
