@@ -53,17 +53,11 @@ impl Lowering<'_, '_> {
         ];
         let key_types = built[0].list[..condition.keys.len()].iter().map(|key| type_of(key, left));
         let key_types: Vec<DataType> = key_types.collect::<Result<_>>()?;
-        let preserves = |side: usize| match kind {
-            JoinKind::FullOuter => true,
-            JoinKind::LeftOuter => side == 0,
-            JoinKind::RightOuter => side == 1,
-            _ => false,
-        };
         let layout = Arc::new(JoinLayout {
             keys: key_types.clone(),
             null_safe: condition.keys.iter().map(|key| key.null_safe).collect(),
             kind,
-            sides: [built[0].layout(preserves(0)), built[1].layout(preserves(1))],
+            sides: [built[0].layout(preserves(kind, 0)), built[1].layout(preserves(kind, 1))],
             bounds: bounds.clone(),
             filter: pair_filter(&condition.both, left, right)?,
             schema: inner_schema(&plan.attributes),
@@ -71,9 +65,6 @@ impl Lowering<'_, '_> {
         let partitions = self.options.partitions;
         let late = self.late_places(plan, sides)?;
         let operators = (0..partitions).map(|_| Ok(Box::new(Join::new(layout.clone())?.keep_late(late.clone())) as _));
-        let rows = sides.map(|side| {
-            type_names(&side.attributes.iter().map(|attribute| attribute.data_type.clone()).collect::<Vec<_>>())
-        });
         let mut inputs = Vec::with_capacity(2);
         // the right side first: reports name what is downstream first, then from left to right
         for side in built.iter().rev() {
@@ -89,18 +80,30 @@ impl Lowering<'_, '_> {
             partitions: operators.collect::<Result<_>>()?,
             name: self.name("join"),
             spark_name: "symmetricHashJoin",
-            layout: format!(
-                "{} join by [{}] of [{}] and [{}]",
-                kind.spark_name(),
-                type_names(&key_types),
-                rows[0],
-                rows[1]
-            ),
+            layout: described(kind, &key_types, sides),
             wants_no_data: bounds.is_bounded(),
             bounds: Some(bounds),
         };
         Ok(self.push(Step::Keyed(step)))
     }
+}
+
+/// True for a side whose rows come out also when they match nothing.
+fn preserves(kind: JoinKind, side: usize) -> bool {
+    match kind {
+        JoinKind::FullOuter => true,
+        JoinKind::LeftOuter => side == 0,
+        JoinKind::RightOuter => side == 1,
+        _ => false,
+    }
+}
+
+/// What two checkpoints must agree on for their state to fit.
+fn described(kind: JoinKind, keys: &[DataType], sides: [&Arc<Plan>; 2]) -> String {
+    let [left, right] = sides.map(|side| {
+        type_names(&side.attributes.iter().map(|attribute| attribute.data_type.clone()).collect::<Vec<_>>())
+    });
+    format!("{} join by [{}] of [{left}] and [{right}]", kind.spark_name(), type_names(keys))
 }
 
 impl Side<'_> {
@@ -122,9 +125,12 @@ pub(super) fn one_event_time(side: &Plan) -> Result<()> {
     if names.len() < 2 {
         return Ok(());
     }
-    Err(Error::invalid(format!("the input of a stateful operator has several event-time columns: {}", names.join(", ")))
-        .class("MULTIPLE_EVENT_TIME_COLUMNS")
-        .help("leave all but one out of the SELECT below it, or CAST them"))
+    Err(Error::invalid(format!(
+        "the input of a stateful operator has several event-time columns: {}",
+        names.join(", ")
+    ))
+    .class("MULTIPLE_EVENT_TIME_COLUMNS")
+    .help("leave all but one out of the SELECT below it, or CAST them"))
 }
 
 fn side<'p>(

@@ -9,8 +9,10 @@ use crate::pipeline::expression::{BinaryOperator, Expression};
 use crate::pipeline::plan::{Attribute, Node, Plan, references};
 use crate::pipeline::relation::JoinKind;
 use crate::pipeline::text::Spot;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidemill_core::Result;
 
 impl Analyzer<'_> {
@@ -54,7 +56,11 @@ impl Analyzer<'_> {
             other => other,
         };
         let joined = self.static_join(left, right, kind, equal, filter, at)?;
-        if using.is_empty() { Ok(joined) } else { self.merge_using(joined, using, kind) }
+        match (using.is_empty(), kind) {
+            (true, _) => Ok(joined),
+            (false, JoinKind::FullOuter) => self.coalesce_using(joined, using, at),
+            (false, _) => self.merge_using(joined, using, kind),
+        }
     }
 
     /// `a = b` with one side over each input; the two sides in their common type.
@@ -105,9 +111,7 @@ impl Analyzer<'_> {
             (false, true, JoinKind::LeftOuter | JoinKind::FullOuter | JoinKind::LeftSemi | JoinKind::LeftAnti) => {
                 return refused("right", "left");
             }
-            (false, false, JoinKind::FullOuter) => {
-                return Err(refuse::not_yet("a full outer join of two tables", self.text, at));
-            }
+            (false, false, JoinKind::FullOuter) => return Ok(self.full_join(left, right, on, filter)),
             (true, true, _) => return Err(refuse::not_yet("IN over a stream", self.text, at)),
             _ => {}
         }
@@ -127,7 +131,7 @@ impl Analyzer<'_> {
             let on = on.into_iter().map(|(left, right)| (right, left)).collect();
             let attributes = attributes(&right.plan, &left.plan);
             let node = Node::StaticJoin { left: right.plan, right: left.plan, kind, on, filter };
-            let joined = std::sync::Arc::new(Plan { node, attributes, streaming });
+            let joined = Arc::new(Plan { node, attributes, streaming });
             let list = wanted.iter().map(Attribute::reference).collect();
             Plan { node: Node::Project { input: joined, list }, attributes: wanted, streaming }
         } else {
@@ -135,6 +139,31 @@ impl Analyzer<'_> {
             Plan { node, attributes: wanted, streaming }
         };
         Ok(self.bound(plan, scope))
+    }
+
+    /// A full outer join of two tables: all rows of the left one with what they meet, then the rows of the
+    /// right one that meet nothing.
+    fn full_join(&self, left: Bound, right: Bound, on: Vec<(Expr, Expr)>, filter: Option<Expr>) -> Bound {
+        let scope = left.scope.beside(right.scope);
+        let (left, right) = (left.plan, right.plan);
+        let attributes: Vec<Attribute> = left.attributes.iter().chain(&right.attributes).cloned().collect();
+        let swapped = on.iter().map(|(left, right)| (right.clone(), left.clone())).collect();
+        let join = |first: &Arc<Plan>, second: &Arc<Plan>, kind, on, attributes| {
+            let node =
+                Node::StaticJoin { left: first.clone(), right: second.clone(), kind, on, filter: filter.clone() };
+            Arc::new(Plan { node, attributes, streaming: false })
+        };
+        let met = join(&left, &right, JoinKind::LeftOuter, on, attributes.clone());
+        let alone = join(&right, &left, JoinKind::LeftAnti, swapped, right.attributes.clone());
+        let nothing = |of: &Attribute| Typed::literal(ScalarValue::Null, "").widened(&of.data_type).expr;
+        let list = left.attributes.iter().map(nothing).chain(right.attributes.iter().map(Attribute::reference));
+        let node = Node::Project { input: alone, list: list.collect() };
+        let renumbered = attributes.iter().map(|of| self.attribute(&of.name, of.data_type.clone())).collect();
+        let alone = Arc::new(Plan { node, attributes: renumbered, streaming: false });
+        let ids = |plan: &Plan| -> Vec<u32> { plan.attributes.iter().map(|attribute| attribute.id).collect() };
+        let columns = vec![ids(&met), ids(&alone)];
+        let node = Node::Union { inputs: vec![met, alone], columns };
+        self.bound(Plan { node, attributes, streaming: false }, scope)
     }
 
     /// After `USING (k)`: one `k` first, of the side that has all rows, then the other columns.

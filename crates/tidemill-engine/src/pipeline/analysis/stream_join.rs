@@ -74,7 +74,7 @@ impl Analyzer<'_> {
 
 impl Analyzer<'_> {
     /// After `FULL OUTER JOIN .. USING (k)`: one `k` first, of the side that has one, then the other columns.
-    fn coalesce_using(&self, joined: Bound, using: &[String], at: Spot) -> Result<Bound> {
+    pub(super) fn coalesce_using(&self, joined: Bound, using: &[String], at: Spot) -> Result<Bound> {
         let Bound { plan, scope, .. } = joined;
         let mut merged = self.scope(&[], None);
         let (mut list, mut attributes) = (Vec::new(), Vec::new());

@@ -17,7 +17,11 @@ impl Analyzer<'_> {
             let hidden = self.parameters.borrow_mut().split_off(before);
             let bound = self.relation(&relation);
             self.parameters.borrow_mut().extend(hidden);
-            return bound;
+            let mut bound = self.shown(bound?);
+            for entry in bound.scope.entries_mut() {
+                entry.qualifier = name.last().cloned();
+            }
+            return Ok(bound);
         }
         let known = self.catalog.get(&joined).or_else(|| self.catalog.get(name.last()?));
         let named = match known {
