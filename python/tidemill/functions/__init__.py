@@ -13,6 +13,7 @@ from tidemill.functions.conditional import *
 from tidemill.functions.datetime import *
 from tidemill.functions.formats import *
 from tidemill.functions.hashing import *
+from tidemill.functions.making import *
 from tidemill.functions.math import *
 from tidemill.functions.ranking import *
 from tidemill.functions.string import *

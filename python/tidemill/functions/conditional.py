@@ -8,6 +8,7 @@ from tidemill.column import Column, ColumnOrName, call, lit, to_column, to_colum
 from tidemill.errors import wrong_type
 
 __all__ = [
+    "assert_true",
     "coalesce",
     "equal_null",
     "ifnull",
@@ -19,10 +20,16 @@ __all__ = [
     "nullifzero",
     "nvl",
     "nvl2",
+    "raise_error",
     "typeof",
     "when",
     "zeroifnull",
 ]
+
+
+def assert_true(col: ColumnOrName, errMsg: Column | str | None = None) -> Column:
+    """NULL where the condition is true; elsewhere the query fails with `errMsg`."""
+    return call("assert_true", to_column(col), None if errMsg is None else lit(errMsg))
 
 
 def coalesce(*cols: ColumnOrName | list[ColumnOrName]) -> Column:
@@ -78,6 +85,11 @@ def nvl(col1: ColumnOrName, col2: ColumnOrName) -> Column:
 def nvl2(col1: ColumnOrName, col2: ColumnOrName, col3: ColumnOrName) -> Column:
     """The second value where the first is not NULL, the third where it is."""
     return call("nvl2", to_column(col1), to_column(col2), to_column(col3))
+
+
+def raise_error(errMsg: Column | str) -> Column:
+    """Fails for every row it is computed for."""
+    return call("raise_error", lit(errMsg))
 
 
 def typeof(col: ColumnOrName) -> Column:

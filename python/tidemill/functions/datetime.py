@@ -37,11 +37,9 @@ __all__ = [
     "last_day",
     "localtimestamp",
     "make_date",
-    "make_dt_interval",
     "make_timestamp",
     "make_timestamp_ltz",
     "make_timestamp_ntz",
-    "make_ym_interval",
     "minute",
     "month",
     "monthname",
@@ -84,7 +82,8 @@ def add_months(start: ColumnOrName, months: ColumnOrName | int) -> Column:
 
 def convert_timezone(sourceTz: ColumnOrName | None, targetTz: ColumnOrName, sourceTs: ColumnOrName) -> Column:
     """A wall clock of one zone as that of another."""
-    return call("convert_timezone", optional(to_column, sourceTz), to_column(targetTz), to_column(sourceTs))
+    source = [] if sourceTz is None else [to_column(sourceTz)]
+    return call("convert_timezone", *source, to_column(targetTz), to_column(sourceTs))
 
 
 def curdate() -> Column:
@@ -191,7 +190,7 @@ def expect_duration(name: str, value: object) -> str:
 
 def extract(field: ColumnOrName, source: ColumnOrName) -> Column:
     """A part of a time, such as YEAR."""
-    return call("date_part", to_column(field), to_column(source))
+    return call("extract", to_column(field), to_column(source))
 
 
 def from_unixtime(timestamp: ColumnOrName, format: Column | str | None = None) -> Column:
@@ -222,22 +221,6 @@ def localtimestamp() -> Column:
 def make_date(year: ColumnOrName, month: ColumnOrName, day: ColumnOrName) -> Column:
     """A date from its parts."""
     return call("make_date", to_column(year), to_column(month), to_column(day))
-
-
-def make_dt_interval(
-    days: ColumnOrName | None = None,
-    hours: ColumnOrName | None = None,
-    mins: ColumnOrName | None = None,
-    secs: ColumnOrName | None = None,
-) -> Column:
-    """A length of time from its parts."""
-    return call(
-        "make_dt_interval",
-        optional(to_column, days),
-        optional(to_column, hours),
-        optional(to_column, mins),
-        optional(to_column, secs),
-    )
 
 
 def make_timestamp(
@@ -302,11 +285,6 @@ def make_timestamp_ntz(
         to_column(mins),
         to_column(secs),
     )
-
-
-def make_ym_interval(years: ColumnOrName | None = None, months: ColumnOrName | None = None) -> Column:
-    """A number of months from its parts."""
-    return call("make_ym_interval", optional(to_column, years), optional(to_column, months))
 
 
 def minute(col: ColumnOrName) -> Column:

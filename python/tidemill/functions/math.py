@@ -29,10 +29,12 @@ __all__ = [
     "cot",
     "csc",
     "degrees",
+    "e",
     "exp",
     "expm1",
     "factorial",
     "floor",
+    "getbit",
     "greatest",
     "hex",
     "hypot",
@@ -42,7 +44,9 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "negate",
     "negative",
+    "pi",
     "pmod",
     "positive",
     "pow",
@@ -190,6 +194,11 @@ def degrees(col: ColumnOrName) -> Column:
     return call("degrees", to_column(col))
 
 
+def e() -> Column:
+    """Euler's number."""
+    return call("e")
+
+
 def exp(col: ColumnOrName) -> Column:
     """e to the power of the value."""
     return call("exp", to_column(col))
@@ -208,6 +217,11 @@ def factorial(col: ColumnOrName) -> Column:
 def floor(col: ColumnOrName, scale: Column | int | None = None) -> Column:
     """The next whole number downwards, or with `scale` digits."""
     return call("floor", to_column(col), optional(lit, scale))
+
+
+def getbit(col: ColumnOrName, pos: ColumnOrName | int) -> Column:
+    """The bit at a position, counted from the right and from 0."""
+    return call("getbit", to_column(col), number(pos))
 
 
 def greatest(*cols: ColumnOrName | list[ColumnOrName]) -> Column:
@@ -257,9 +271,19 @@ def log2(col: ColumnOrName) -> Column:
     return call("log2", to_column(col))
 
 
+def negate(col: ColumnOrName) -> Column:
+    """Minus the value."""
+    return call("negative", to_column(col))
+
+
 def negative(col: ColumnOrName) -> Column:
     """The value with its sign turned."""
     return call("negative", to_column(col))
+
+
+def pi() -> Column:
+    """The circle's number."""
+    return call("pi")
 
 
 def pmod(dividend: ColumnOrName | int, divisor: ColumnOrName | int) -> Column:
