@@ -276,6 +276,26 @@ def test_event_times_that_come_out_are_not_behind_the_watermark(spark, tmp_path)
     assert refused.value.getCondition() == "EMITTING_ROWS_OLDER_THAN_WATERMARK_NOT_ALLOWED"
 
 
+class ByWindow(Base):
+    def handleInputRows(self, key, rows, timerValues):
+        yield (key[0].start.second, key[1], key[2], sum(row.v for row in rows))
+
+
+def test_keys_that_are_computed(spark, tmp_path):
+    feed = Feed(spark, tmp_path)
+    odd = F.udf(lambda v: v % 2 == 1, "boolean")
+    feed.run(
+        lambda frame: frame.groupBy(F.window("ts", "10 seconds", "5 seconds"), "k", odd("v")).transformWithState(
+            ByWindow(), "second INT, k STRING, odd BOOLEAN, total INT", "append", "none"
+        ),
+        [[("a", 1, "07"), ("a", 3, "08"), ("a", 2, "09")], [("b", 5, "12")]],
+    )
+    assert feed.epochs == {
+        0: [(0, "a", False, 2), (0, "a", True, 4), (5, "a", False, 2), (5, "a", True, 4)],
+        1: [(10, "b", True, 5), (5, "b", True, 5)],
+    }
+
+
 class InPandas(Base):
     def init(self, handle):
         self.sum = handle.getValueState("sum", "s BIGINT")

@@ -7,6 +7,7 @@ use arrow::array::RecordBatchOptions;
 use arrow::record_batch::RecordBatch;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tidemill_core::{Error, Options, Result, types};
 use tidemill_engine::dataflow::execute::all_rows;
 use tidemill_engine::pipeline::build::PipelineSpec;
@@ -47,6 +48,7 @@ pub fn rows(shared: &Shared, registry: Known, text: &str, given: HashMap<String,
             .class("_LEGACY_ERROR_TEMP_3102")
             .help("start a query with df.writeStream ... .start()"));
     }
+    query.session.clock.store(shared.clock.now_micros(), Ordering::Relaxed);
     let inner = all_rows(build(&query, &shared.block_on(Tables::read(&query))?)?, &plan)?;
     let schema = outer_schema(&plan.attributes);
     let options = RecordBatchOptions::new().with_row_count(Some(inner.num_rows()));

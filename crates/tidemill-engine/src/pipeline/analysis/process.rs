@@ -1,5 +1,6 @@
 //! Arbitrary state by key, and functions of whole batches.
 
+use super::expression::Resolver;
 use super::refuse::UNSUPPORTED_STREAM;
 use super::typed::Typed;
 use super::{Analyzer, Bound};
@@ -96,7 +97,9 @@ impl Analyzer<'_> {
         let bound = self.relation(relation)?;
         let bound = self.visible(bound)?;
         let rows: Vec<u32> = bound.plan.attributes.iter().map(|attribute| attribute.id).collect();
-        let resolved = groups.iter().map(|group| self.resolver(&bound.scope).resolve_item(group));
+        let (bound, windows) = self.add_windows(bound, &groups.iter().collect::<Vec<_>>())?;
+        let resolver = || Resolver { windows: &windows, ..self.resolver(&bound.scope) };
+        let resolved = groups.iter().map(|group| resolver().resolve_item(group));
         let resolved = resolved.collect::<Result<Vec<Typed>>>()?;
         let own = |typed: &Typed| match &typed.expr {
             Expr::Column(column) => attribute_id(&column.name),
