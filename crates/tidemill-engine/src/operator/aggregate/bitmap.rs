@@ -4,7 +4,7 @@
 use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected};
 use super::{Built, Entry, expect_arguments};
 use crate::function::{CallContext, implicit_cast};
-use crate::pipeline::analysis::coerce::is_integer;
+use crate::pipeline::analysis::coerce::{is_integer, is_numeric};
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
 use arrow::datatypes::{DataType, Int64Type};
@@ -32,7 +32,9 @@ fn construct(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Bui
     let argument = arguments.remove(0);
     let argument = match &argument.data_type {
         of if is_integer(of) => argument.widened(&DataType::Int64),
-        DataType::Null | DataType::Utf8 => implicit_cast(argument, &DataType::Int64, context)?,
+        of if is_numeric(of) || matches!(of, DataType::Null | DataType::Utf8) => {
+            implicit_cast(argument, &DataType::Int64, context)?
+        }
         other => return Err(context.wrong_type("BIGINT", other)),
     };
     Ok((Arc::new(Bitmap { operation: Operation::Set, name: "bitmap_construct_agg" }), vec![argument]))

@@ -43,12 +43,37 @@ impl Frequent {
         Frequent { most, places: vec![None; size], used: 0, taken: 0, nulls: 0 }
     }
 
-    /// A map with these items.
-    pub fn of(tracked: usize, items: impl Iterator<Item = (Item, i64)>, taken: i64, nulls: i64) -> Self {
+    /// A map with these items, put in one after the other.
+    pub fn of(tracked: usize, items: Vec<(Item, i64)>, taken: i64, nulls: i64) -> Self {
         let mut map = Frequent::new(tracked);
-        items.for_each(|(item, count)| map.raise(item, count));
+        let mut size = LEAST;
+        while items.len() > size * 3 / 4 {
+            size *= 2;
+        }
+        map.refill(size, items);
         map.taken += taken;
         map.nulls = nulls;
+        map
+    }
+
+    /// The items and their counts, by place.
+    pub fn placed(&self) -> impl Iterator<Item = &(Item, i64)> {
+        self.places.iter().flatten()
+    }
+
+    /// The same as it is after it was written and read.
+    fn reread(&self) -> Self {
+        let mut map = Frequent::sized(self.most, self.places.len());
+        self.placed().cloned().for_each(|(item, count)| map.raise(item, count));
+        map
+    }
+
+    /// The same as it is after it was added to an empty map.
+    fn rebuilt(&self) -> Self {
+        let mut map = Frequent::sized(self.most, LEAST);
+        self.items().cloned().for_each(|(item, count)| map.raise(item, count));
+        map.taken += self.taken;
+        map.nulls = self.nulls;
         map
     }
 
@@ -69,9 +94,11 @@ impl Frequent {
         self.nulls
     }
 
-    /// The most frequent items and about how often they came; `None` is NULL.
+    /// The most frequent items and about how often they came; `None` is NULL. Items that came less often
+    /// than the counts may be wrong are left out.
     pub fn top(&self, count: usize) -> Vec<(Option<&Item>, i64)> {
-        let mut all: Vec<_> = self.items().map(|(item, count)| (Some(item), count + self.taken)).collect();
+        let sure = self.items().filter(|(_, count)| *count >= self.taken);
+        let mut all: Vec<_> = sure.map(|(item, count)| (Some(item), count + self.taken)).collect();
         if self.nulls > 0 {
             all.push((None, self.nulls));
         }
@@ -140,15 +167,13 @@ impl Sketch for Frequent {
         }
     }
 
-    /// Reads the map into a new one, as sending it on does.
     fn finish(&mut self) {
-        let mut map = Frequent::sized(self.most, LEAST);
-        map.merge(self);
-        *self = map;
+        *self = self.rebuilt();
     }
 
     fn merge(&mut self, other: &Self) {
-        other.items().cloned().for_each(|(item, count)| self.raise(item, count));
+        *self = self.rebuilt();
+        other.reread().items().cloned().for_each(|(item, count)| self.raise(item, count));
         self.taken += other.taken;
         self.nulls += other.nulls;
     }

@@ -210,7 +210,7 @@ impl Saved for TopKs {
     fn save(&mut self, slots: &[u32], _scope: Scope) -> Result<Vec<ArrayRef>> {
         let maps: Vec<Option<Frequent>> = self.sketches.settled(slots).into_iter().map(|map| map.cloned()).collect();
         let items: Vec<Vec<_>> =
-            maps.iter().map(|map| map.as_ref().map_or(vec![], |map| map.items().collect())).collect();
+            maps.iter().map(|map| map.as_ref().map_or(vec![], |map| map.placed().collect())).collect();
         let lengths: Vec<usize> = items.iter().map(Vec::len).collect();
         let values = self.column(items.iter().flatten().map(|(item, _)| Some(item)).collect())?;
         let counts = Int64Array::from_iter_values(items.iter().flatten().map(|(_, count)| *count));
@@ -232,7 +232,7 @@ impl Saved for TopKs {
         let (taken, nulls) = (columns[2].as_primitive::<Int64Type>(), columns[3].as_primitive::<Int64Type>());
         for (row, &slot) in slots.iter().enumerate() {
             let pairs = range(values, row).zip(range(counts, row));
-            let pairs = pairs.map(|(value, count)| (items[value].clone(), numbers.value(count)));
+            let pairs = pairs.map(|(value, count)| (items[value].clone(), numbers.value(count))).collect();
             let map = Frequent::of(self.tracked, pairs, taken.value(row), nulls.value(row));
             self.sketches.load(slot, Some(map));
         }
