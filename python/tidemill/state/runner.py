@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,7 +104,7 @@ class Runner:
     def _parts(self, rows: Any) -> Any:
         """Gives the rows from one place to another, as the processor takes them."""
         if not self.takes_arrow:
-            return lambda start, end: itertools.islice(rows, start, end)
+            return lambda start, end: iter(rows[start:end])
         import pandas
         import pyarrow
 
