@@ -141,9 +141,9 @@ impl Process {
         Ok(GroupedRows { rows: take_rows(rows, &UInt32Array::from(order))?, groups })
     }
 
-    /// The initial state, grouped; its keys are held as well.
-    fn first_state(&mut self) -> Result<Option<GroupedRows>> {
-        let Some(rows) = self.initial.take() else { return Ok(None) };
+    /// The initial state in the first epoch, grouped; its keys are held as well.
+    fn first_state(&mut self, epoch: Epoch) -> Result<Option<GroupedRows>> {
+        let Some(rows) = self.initial.take().filter(|_| epoch == Epoch(0)) else { return Ok(None) };
         let width = self.layout.keys.len();
         let keys: Vec<u32> = {
             let mut state = self.lock();
@@ -203,7 +203,7 @@ impl Keyed for Process {
         self.lock().begin(now_ms);
         let (batches, keys) = self.on_time(context, &inputs, &mut out)?;
         let rows = self.grouped(&concat_batches(&self.layout.input, &batches)?, &keys)?;
-        let initial = if context.epoch == Epoch(0) { self.first_state()? } else { None };
+        let initial = self.first_state(context.epoch)?;
         let due_ms = self.due(now_ms, watermark_ms);
         let has_due = due_ms.is_some_and(|due| self.lock().next_timer().is_some_and(|next| next <= due));
         let call = ProcessorCall { now_ms, watermark_ms, initial, rows, due_ms };
