@@ -48,3 +48,57 @@ impl Part {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::{KeyedInput, KeyedStep};
+    use crate::operator::exchange::Exchange;
+    use crate::operator::join::bounds::{JoinBounds, RangeBound, SideBound};
+    use crate::operator::watermark::{Observed, Watch};
+    use crate::watermark::WatermarkTracker;
+    use tidemill_core::sink::OutputMode;
+
+    fn source(declares: bool) -> Step {
+        let watch = || Watch { column: 0, is_window: false, observed: Arc::new(Observed::default()) };
+        let chain: Vec<Arc<dyn Transform>> = if declares { vec![Arc::new(watch())] } else { vec![] };
+        Step::Source { source: 0, chain }
+    }
+
+    fn keyed(inputs: &[usize], bounds: Option<JoinBounds>) -> Step {
+        let input = |step: &usize| KeyedInput {
+            step: *step,
+            prepare: Arc::new(Watch { column: 0, is_window: false, observed: Arc::new(Observed::default()) }),
+            exchange: Exchange::new(&[], 1).unwrap(),
+        };
+        Step::Keyed(KeyedStep {
+            inputs: inputs.iter().map(input).collect(),
+            partitions: vec![],
+            name: "x".into(),
+            spark_name: "x",
+            layout: String::new(),
+            wants_no_data: true,
+            bounds,
+        })
+    }
+
+    fn part(steps: Vec<Step>) -> Part {
+        Part { mode: OutputMode::Append, steps, outputs: vec![], watermark: WatermarkTracker::default() }
+    }
+
+    #[test]
+    fn what_is_above_a_range_join_works_with_a_lower_watermark() {
+        let range = |shift: f64| SideBound::Range(vec![RangeBound { watermarks: 1.0, shift, strict: false }]);
+        let bounds = JoinBounds { left: range(-5e6), right: range(0.0) };
+        let part = part(vec![source(true), source(true), keyed(&[0, 1], Some(bounds)), keyed(&[2], None)]);
+        assert_eq!(part.keyed_marks(60_000_000), [60_000_000, 54_999_000]);
+        assert_eq!(part.keyed_marks(3_000_000), [3_000_000, 0], "never before 1970");
+        assert!(part.no_data_due(0, 3_000), "the join waits for it");
+    }
+
+    #[test]
+    fn an_input_without_a_watermark_does_not_count() {
+        let part = part(vec![source(true), source(false), keyed(&[0, 1], None), keyed(&[1], None)]);
+        assert_eq!(part.keyed_marks(60_000_000), [60_000_000, 0]);
+    }
+}

@@ -41,13 +41,20 @@ pub fn query(query: &Query) -> String {
 
 type Numbered = Vec<(Arc<Plan>, String)>;
 
+/// The connector of each table, and how one beside a stream is read.
+type Connectors<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
+
 /// Every plan that does something, in the order rows meet them. Projections that only rename are left
 /// out.
 fn numbered(query: &Query) -> Numbered {
     let mut plans: Numbered = Vec::new();
     let tables = query.sources.iter().chain(&query.tables);
-    let connectors: BTreeMap<&str, &str> =
-        tables.map(|source| (source.name.as_str(), source.connector.describe().name)).collect();
+    let connectors: Connectors<'_> = tables
+        .map(|source| {
+            let read = if source.is_followed() { "read again when it changes" } else { "read once" };
+            (source.name.as_str(), (source.connector.describe().name, read))
+        })
+        .collect();
     for plan in query.outputs.iter().flat_map(|output| output.plan.walk()) {
         if plans.iter().any(|(known, _)| Arc::ptr_eq(known, &plan)) || renames_only(&plan) {
             continue;
@@ -78,13 +85,14 @@ fn process(plan: &Plan, spec: &ProcessSpec, has_initial: bool) -> String {
     format!("state of {} by [{}], {what} by {}{begins}", spec.name, key_names(input, &spec.keys), spec.time_mode.word())
 }
 
-fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
+fn words(plan: &Plan, connectors: &Connectors<'_>) -> String {
     match &plan.node {
         Node::Source { table, .. } => {
-            format!("source {table} ({}): {}", connector(table, connectors), names(&plan.attributes))
+            format!("source {table} ({}): {}", connector(table, connectors).0, names(&plan.attributes))
         }
         Node::Static { table, .. } => {
-            format!("table {table} ({}), read once: {}", connector(table, connectors), names(&plan.attributes))
+            let (connector, read) = connector(table, connectors);
+            format!("table {table} ({connector}), {read}: {}", names(&plan.attributes))
         }
         Node::Values { rows } => format!("values, {} rows", rows.num_rows()),
         Node::Project { list, .. } => {
@@ -139,8 +147,8 @@ fn words(plan: &Plan, connectors: &BTreeMap<&str, &str>) -> String {
     }
 }
 
-fn connector<'a>(table: &str, connectors: &BTreeMap<&str, &'a str>) -> &'a str {
-    connectors.get(table).copied().unwrap_or("?")
+fn connector<'a>(table: &str, connectors: &Connectors<'a>) -> (&'a str, &'a str) {
+    connectors.get(table).copied().unwrap_or(("?", "read once"))
 }
 
 fn names(attributes: &[Attribute]) -> String {
