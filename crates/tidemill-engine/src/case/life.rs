@@ -1,6 +1,7 @@
 //! The starts and ends of a case's query: stopped, killed, failed in its sink, started anew from the
 //! checkpoint it left.
 
+use super::format::Case;
 use super::runner::{Between, unshared};
 use crate::operator::window::WindowKind;
 use crate::pipeline::plan::{Node, Plan};
@@ -10,23 +11,35 @@ use crate::progress::{EpochReport, Listener};
 use crate::start::{QueryHandle, StartOptions, start};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_core::{Error, Result};
 
 /// Catches what the progress reports say.
 #[derive(Default)]
-pub(super) struct Watcher(Mutex<Option<EpochReport>>);
+pub(super) struct Watcher {
+    newest: Mutex<Option<EpochReport>>,
+    late: AtomicU64,
+}
 
 impl Listener for Watcher {
     fn on_epoch(&self, report: &EpochReport) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
+        let operators = report.progress.state_operators.iter();
+        let late = operators.map(|operator| operator.num_rows_dropped_by_watermark).sum();
+        self.late.fetch_add(late, Ordering::Relaxed);
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
     }
 }
 
 impl Watcher {
     /// The newest report.
     pub fn last(&self) -> Option<EpochReport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Late rows since this was last called.
+    pub fn take_late(&self) -> u64 {
+        self.late.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -64,6 +77,15 @@ impl Life<'_> {
         watermarks.len() < 2 || query.session.settings.watermark_is_max()
     }
 
+    /// True when the case itself restarts the query.
+    pub fn restarts_itself(&self, case: &Case) -> bool {
+        self.is_bounded() || !case.restart_before.is_empty()
+    }
+
+    fn is_bounded(&self) -> bool {
+        matches!(self.options.trigger, Trigger::AvailableNow | Trigger::Once)
+    }
+
     /// True when windows that overlap are kept as slices: Spark counts others.
     pub fn keeps_slices(&self) -> bool {
         let mut found = false;
@@ -80,7 +102,7 @@ impl Life<'_> {
 
     /// Starts it unless it runs, and waits until everything that is there is worked off.
     pub async fn work_off(&mut self) -> Result<()> {
-        let bounded = matches!(self.options.trigger, Trigger::AvailableNow | Trigger::Once);
+        let bounded = self.is_bounded();
         if self.replays && self.options.trigger == Trigger::Once {
             // its one epoch is the one it was killed in
             self.running().await?.ended().await.map_err(unshared)?;
