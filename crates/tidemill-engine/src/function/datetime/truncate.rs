@@ -17,6 +17,23 @@ pub const ENTRIES: &[Entry] = &[
     Entry { names: &["trunc"], arguments: (2, 2), build: trunc },
 ];
 
+/// The unit of each row in lower case: changed once while the text stays the same.
+#[derive(Default)]
+struct Units {
+    written: String,
+    lower: String,
+}
+
+impl Units {
+    fn of(&mut self, unit: &str) -> &str {
+        if unit != self.written {
+            unit.clone_into(&mut self.written);
+            self.lower = unit.to_ascii_lowercase();
+        }
+        &self.lower
+    }
+}
+
 /// NULL for a unit there is none of, as in Spark.
 fn date_trunc(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
     let value = as_timestamp(arguments.remove(1), context)?;
@@ -25,9 +42,10 @@ fn date_trunc(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Ty
     let arguments = vec![unit.expr, value.expr];
     let expr = Native::call("date_trunc", session.name(), types::timestamp(), arguments, move |arguments, rows| {
         let values = arguments[1].as_primitive::<TimestampMicrosecondType>();
+        let mut units = Units::default();
         let cut = (0..rows).map(|row| {
             let unit = text_at(&arguments[0], row).filter(|_| values.is_valid(row))?;
-            truncate(values.value(row), &unit.to_ascii_lowercase(), session)
+            truncate(values.value(row), units.of(unit), session)
         });
         Ok(Arc::new(cut.collect::<TimestampMicrosecondArray>().with_timezone("UTC")) as ArrayRef)
     });
@@ -68,9 +86,10 @@ fn trunc(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> 
     let date = as_date(arguments.remove(0), context)?;
     let expr = Native::call("trunc", "", DataType::Date32, vec![date.expr, unit.expr], |arguments, rows| {
         let dates = arguments[0].as_primitive::<Date32Type>();
+        let mut units = Units::default();
         let cut = (0..rows).map(|row| {
             let unit = text_at(&arguments[1], row).filter(|_| dates.is_valid(row))?;
-            first_of(date_of(dates.value(row))?, &unit.to_ascii_lowercase()).map(days_of)
+            first_of(date_of(dates.value(row))?, units.of(unit)).map(days_of)
         });
         Ok(Arc::new(cut.collect::<Date32Array>()) as ArrayRef)
     });
