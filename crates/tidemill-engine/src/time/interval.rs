@@ -121,8 +121,8 @@ pub fn micros_text(micros: i64, first: usize, last: usize) -> String {
     let sizes: [u64; 4] = [86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000];
     let mut text = String::new();
     let mut rest = whole;
-    for unit in first..=last.min(3) {
-        let (count, left) = (rest / sizes[unit], rest % sizes[unit]);
+    for (unit, size) in sizes.into_iter().enumerate().take(last.min(3) + 1).skip(first) {
+        let (count, left) = (rest / size, rest % size);
         rest = left;
         text += match unit {
             _ if unit == first => "",

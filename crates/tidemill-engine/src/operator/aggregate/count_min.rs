@@ -232,7 +232,7 @@ impl Saved for Tables {
     }
 
     fn size(&self) -> usize {
-        let table = |table: &Box<[i64]>| table.len() * size_of::<i64>();
-        self.tables.capacity() * size_of::<Box<[i64]>>() + self.tables.iter().map(table).sum::<usize>()
+        let counts: usize = self.tables.iter().map(|table| table.len()).sum();
+        self.tables.capacity() * size_of::<Box<[i64]>>() + counts * size_of::<i64>()
     }
 }

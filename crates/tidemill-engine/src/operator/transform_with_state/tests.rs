@@ -8,7 +8,7 @@ use super::{KeyHandle, Process, ProcessLayout, RustProcessor, StatefulProcessor,
 use crate::operator::aggregate::accumulator::Scope;
 use crate::operator::exchange::Exchange;
 use crate::operator::{EpochContext, Keyed};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;

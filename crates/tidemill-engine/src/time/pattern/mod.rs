@@ -144,7 +144,7 @@ fn wrong(pattern: &str, class: &str, why: &str) -> Error {
     if pattern.split('\'').step_by(2).any(|part| part.contains(['e', 'c'])) {
         return error.class("INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN");
     }
-    let is_old = pattern.matches('\'').count() % 2 == 0
+    let is_old = pattern.matches('\'').count().is_multiple_of(2)
         && pattern
             .split('\'')
             .step_by(2)

@@ -106,7 +106,7 @@ fn without_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 /// The first of several names that the text starts with.
-fn one_of<'a>(text: &'a str, names: impl Iterator<Item = &'static str>) -> Option<(usize, &'a str)> {
+fn one_of(text: &str, names: impl Iterator<Item = &'static str>) -> Option<(usize, &str)> {
     names.enumerate().find_map(|(index, name)| Some((index, without_prefix(text, name)?)))
 }
 
