@@ -3,7 +3,7 @@
 //! time itself; and a group that HAVING drops by its keys has no state.
 //!
 //! A condition passes projections (with the column's expression put in its place), other conditions,
-//! window operators whose window it does not read, and groupings of whose columns it reads only keys.
+//! window operators whose window it does not read, unions, and groupings of whose columns it reads only keys.
 //! It is moved only if that takes it below a watermark or a grouping.
 //! Source: Spark's `PushPredicateThroughNonJoin`; observed in `tumbling_filter_after_watermark`.
 
@@ -110,9 +110,45 @@ pub(super) fn sunk(condition: &Expr, plan: &Arc<Plan>, passed: bool) -> Result<O
                 None => None,
             }
         }
+        Node::Union { inputs, columns } if is_stable(condition) => {
+            sunk_into_union(condition, plan, inputs, columns, passed)?
+        }
         _ => None,
     };
     Ok(deeper.or_else(here))
+}
+
+/// The union with the condition in all of its inputs, when it gets below a watermark or a grouping in one.
+fn sunk_into_union(
+    condition: &Expr,
+    plan: &Arc<Plan>,
+    inputs: &[Arc<Plan>],
+    columns: &[Vec<u32>],
+    passed: bool,
+) -> Result<Option<Arc<Plan>>> {
+    let mut below: Vec<(Expr, Option<Arc<Plan>>)> = Vec::with_capacity(inputs.len());
+    for (position, (input, columns_of)) in inputs.iter().zip(columns).enumerate() {
+        let of: Option<Vec<Expr>> =
+            columns_of.iter().map(|id| input.attribute(*id).map(Attribute::reference)).collect();
+        let Some(of) = of else { return Ok(None) };
+        // an input that stands there twice stays one
+        let same = (0..position).find(|other| Arc::ptr_eq(&inputs[*other], input) && columns[*other] == *columns_of);
+        let sunken = match same {
+            Some(same) => below[same].clone(),
+            None => {
+                let condition = replaced(condition, &plan.attributes, &of)?;
+                let new = sunk(&condition, input, passed)?;
+                (condition, new)
+            }
+        };
+        below.push(sunken);
+    }
+    if below.iter().all(|(_, new)| new.is_none()) {
+        return Ok(None);
+    }
+    let new = below.into_iter().zip(inputs);
+    let new = new.map(|((condition, new), input)| new.unwrap_or_else(|| filter(input.clone(), condition)));
+    Ok(Some(Arc::new(plan.with_inputs(new.collect()))))
 }
 
 pub(super) fn filter(input: Arc<Plan>, condition: Expr) -> Arc<Plan> {
