@@ -5,7 +5,7 @@ use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected}
 use super::interval::{as_interval, is_interval, of_units, units};
 use super::sum::{Overflow, Summable, Sums};
 use super::{Entry, Modifiers, expect_arguments};
-use crate::function::arithmetic::rescale;
+use crate::function::arithmetic::{out_of_range, rescale};
 use crate::function::{CallContext, as_double};
 use crate::pipeline::analysis::typed::Typed;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
@@ -78,18 +78,21 @@ impl AggregateFunction for Average {
                 sums: Sums::<Float64Type>::new(sum, overflow),
                 counts: vec![],
                 result,
+                overflow,
                 divide: divide_doubles,
             }),
             DataType::Int64 => Box::new(Averages {
                 sums: Sums::<Int64Type>::new(sum, overflow),
                 counts: vec![],
                 result,
+                overflow,
                 divide: divide_intervals,
             }),
             _ => Box::new(Averages {
                 sums: Sums::<Decimal128Type>::new(sum, overflow),
                 counts: vec![],
                 result,
+                overflow,
                 divide: divide_decimals,
             }),
         })
@@ -97,12 +100,13 @@ impl AggregateFunction for Average {
 }
 
 /// Divides the sums of some slots by their counts.
-type Divide = fn(&ArrayRef, &[i64], &DataType) -> Result<ArrayRef>;
+type Divide = fn(&ArrayRef, &[i64], &DataType, Overflow) -> Result<ArrayRef>;
 
 struct Averages<T: Summable> {
     sums: Sums<T>,
     counts: Vec<i64>,
     result: DataType,
+    overflow: Overflow,
     divide: Divide,
 }
 
@@ -112,28 +116,34 @@ impl<T: Summable> Averages<T> {
     }
 }
 
-fn divide_doubles(sums: &ArrayRef, counts: &[i64], _: &DataType) -> Result<ArrayRef> {
+fn divide_doubles(sums: &ArrayRef, counts: &[i64], _: &DataType, _: Overflow) -> Result<ArrayRef> {
     let sums = sums.as_primitive::<Float64Type>().iter();
     Ok(Arc::new(sums.zip(counts).map(|(sum, count)| Some(sum? / *count as f64)).collect::<Float64Array>()))
 }
 
-fn divide_decimals(sums: &ArrayRef, counts: &[i64], result: &DataType) -> Result<ArrayRef> {
+fn divide_decimals(sums: &ArrayRef, counts: &[i64], result: &DataType, rule: Overflow) -> Result<ArrayRef> {
     let (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) = (sums.data_type(), result) else {
         return Err(tidemill_core::Error::bug("a decimal average of no decimal"));
     };
     let limit = 10u128.pow(u32::from(*precision));
     let averages = sums.as_primitive::<Decimal128Type>().iter().zip(counts).map(|(sum, count)| {
-        let scaled = rescale(i256::from_i128(sum?), *from, *to);
+        let Some(sum) = sum else { return Ok(None) };
+        let scaled = rescale(i256::from_i128(sum), *from, *to);
         let (count, two) = (i256::from_i128(i128::from(*count)), i256::from_i128(2));
         let (quotient, remainder) = (scaled / count, scaled % count);
         let away = if scaled < i256::ZERO { i256::MINUS_ONE } else { i256::ONE };
         let rounded = if remainder.wrapping_abs() * two >= count { quotient + away } else { quotient };
-        rounded.to_i128().filter(|value| value.unsigned_abs() < limit)
+        let average = rounded.to_i128().filter(|value| value.unsigned_abs() < limit);
+        if average.is_none() && rule == Overflow::Fails {
+            return Err(out_of_range(*precision, *to));
+        }
+        Ok(average)
     });
-    Ok(Arc::new(averages.collect::<arrow::array::Decimal128Array>().with_data_type(result.clone())))
+    let averages = averages.collect::<Result<arrow::array::Decimal128Array>>()?;
+    Ok(Arc::new(averages.with_data_type(result.clone())))
 }
 
-fn divide_intervals(sums: &ArrayRef, counts: &[i64], result: &DataType) -> Result<ArrayRef> {
+fn divide_intervals(sums: &ArrayRef, counts: &[i64], result: &DataType, _: Overflow) -> Result<ArrayRef> {
     let averages = sums.as_primitive::<Int64Type>().iter().zip(counts).map(|(sum, &count)| {
         let sum = sum?;
         let (quotient, remainder) = (sum / count, sum % count);
@@ -168,7 +178,7 @@ impl<T: Summable> Accumulator for Averages<T> {
 
     fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef> {
         let counts: Vec<i64> = slots.iter().map(|&slot| self.counts[slot as usize]).collect();
-        (self.divide)(&self.sums.evaluate(slots)?, &counts, &self.result)
+        (self.divide)(&self.sums.evaluate(slots)?, &counts, &self.result, self.overflow)
     }
 
     fn clear(&mut self, slots: &[u32]) {
