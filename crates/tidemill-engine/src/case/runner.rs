@@ -221,6 +221,7 @@ impl Runner<'_> {
             }
             life.work_off().await?;
             if let Some(difference) = self.compare(number, stage, &life, compared || number == 0)? {
+                life.end().await?;
                 return Ok(Some(format!("batch {number}: {difference}")));
             }
         }

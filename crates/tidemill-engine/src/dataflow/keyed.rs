@@ -128,11 +128,16 @@ impl Lowering<'_, '_> {
             name: self.name("deduplicate"),
             spark_name: if within_watermark { "dedupeWithinWatermark" } else { "dedupe" },
             layout: format!("deduplicate by [{}], {expiry:?}", type_names(&types)),
-            wants_no_data: event.is_some(),
+            // the event time itself may be gone
+            wants_no_data: has_watermark(input),
             bounds: None,
         };
         Ok(self.push(Step::Keyed(step)))
     }
+}
+
+fn has_watermark(plan: &Plan) -> bool {
+    matches!(plan.node, Node::Watermark { .. }) || plan.inputs().into_iter().any(|input| has_watermark(input))
 }
 
 /// A window that is a key and nothing else: it becomes the panes of the aggregate below it.

@@ -97,8 +97,9 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
                 calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter)).flat_map(references);
             vec![(input.clone(), arguments.chain(keys.iter().copied()).collect())]
         }
-        Node::Deduplicate { input, keys, .. } => {
-            let times = input.attributes.iter().filter(|attribute| attribute.watermark.is_some());
+        // as in Spark: an event time that nothing reads is gone, and then no row is late; not so within a watermark
+        Node::Deduplicate { input, keys, within_watermark } => {
+            let times = input.attributes.iter().filter(|attribute| *within_watermark && attribute.watermark.is_some());
             passed(input, keys.iter().copied().chain(times.map(|attribute| attribute.id)).collect())
         }
         // a program's function sees the whole row
@@ -132,8 +133,8 @@ fn rebuild(plan: &Arc<Plan>, own: &BTreeSet<u32>, rebuilt: &HashMap<usize, Arc<P
     let inputs: Option<Vec<_>> = before.iter().map(|input| rebuilt.get(&key(input)).cloned()).collect();
     let inputs = inputs.ok_or_else(|| Error::bug("an input was not rebuilt before its reader"))?;
     let inputs = match &plan.node {
-        // what a join does not read it does not keep, and an event time it does not keep makes nothing late
-        Node::StreamJoin { .. } => {
+        // what they do not read they do not keep, and an event time they do not keep makes nothing late
+        Node::StreamJoin { .. } | Node::Deduplicate { .. } => {
             let wanted = wanted_of_inputs(plan, own).into_iter().zip(inputs);
             wanted.map(|((_, wanted), input)| narrowed(input, &wanted)).collect()
         }
