@@ -13,14 +13,7 @@ impl Analyzer<'_> {
         *self.watermarks.borrow_mut().entry(written).or_insert_with(|| self.numbers.next())
     }
 
-    pub(super) fn watermark(
-        &self,
-        bound: Bound,
-        column: &str,
-        delay: &str,
-        number: u32,
-        at: Spot,
-    ) -> Result<Bound> {
+    pub(super) fn watermark(&self, bound: Bound, column: &str, delay: &str, number: u32, at: Spot) -> Result<Bound> {
         let name: Vec<String> = column.split('.').map(str::to_owned).collect();
         let (attribute, rest) = bound.scope.find(&name, self.text, at)?;
         let place = || self.text.place(at);
