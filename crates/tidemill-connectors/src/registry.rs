@@ -55,6 +55,8 @@ mod tests {
             };
             let connector = named(&mut given, "connector").unwrap();
             let format = named(&mut given, "format");
+            // the engine's own: every table takes it
+            named(&mut given, "static");
             let format: &[OptionSpec] = match &format {
                 Some(format) => registry.format(format).unwrap().describe().options,
                 None => &[],
