@@ -70,18 +70,7 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
         Node::Filter { input, condition } => passed(input, references(condition)),
         Node::Watermark { input, column, .. } => passed(input, BTreeSet::from([*column])),
         Node::Window { input, time, .. } => passed(input, references(time)),
-        Node::Late { of, columns } => {
-            let of_input = |input: &Arc<Plan>| {
-                let there = ids(&input.attributes);
-                (input.clone(), columns.iter().copied().filter(|column| there.contains(column)).collect())
-            };
-            // a join hands on what its sides have; the others have columns of their own
-            let own = match of.node {
-                Node::StreamJoin { .. } => columns.iter().copied().collect(),
-                _ => BTreeSet::new(),
-            };
-            of.inputs().into_iter().map(of_input).chain([(of.clone(), own)]).collect()
-        }
+        Node::Late { of, columns } => wanted_by_late(of, columns),
         Node::Session { input, start, end } => {
             passed(input, references(start).union(&references(end)).copied().collect())
         }
@@ -126,6 +115,20 @@ fn wanted_of_inputs(plan: &Plan, own: &BTreeSet<u32>) -> Vec<(Arc<Plan>, BTreeSe
         Node::Sort { input, keys } => passed(input, keys.iter().flat_map(|key| references(&key.by)).collect()),
         Node::Limit { input, .. } => passed(input, BTreeSet::new()),
     }
+}
+
+/// What the rows that an operator finds too late need of its inputs, and of itself.
+fn wanted_by_late(of: &Arc<Plan>, columns: &[u32]) -> Vec<(Arc<Plan>, BTreeSet<u32>)> {
+    let of_input = |input: &Arc<Plan>| {
+        let there = ids(&input.attributes);
+        (input.clone(), columns.iter().copied().filter(|column| there.contains(column)).collect())
+    };
+    // a join hands on what its sides have; the others have columns of their own
+    let own = match of.node {
+        Node::StreamJoin { .. } => columns.iter().copied().collect(),
+        _ => BTreeSet::new(),
+    };
+    of.inputs().into_iter().map(of_input).chain([(of.clone(), own)]).collect()
 }
 
 fn rebuild(plan: &Arc<Plan>, own: &BTreeSet<u32>, rebuilt: &HashMap<usize, Arc<Plan>>) -> Result<Arc<Plan>> {
