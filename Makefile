@@ -112,7 +112,7 @@ wheel: setup ## Build the Python wheel into dist/ (release)
 
 bench: build ## Measure Tidemill and Spark in one run; prints a table
 	@scripts/setup bench
-	$(ENV) "$$TIDEMILL_BENCH_VENV/bin/python" bench/bench.py --program "$$($(MAKE) -s bin-path)"
+	$(ENV) "$$TIDEMILL_VENV/bin/python" bench/bench.py --program "$$($(MAKE) -s bin-path)"
 
 clean: ## Remove what the checkout holds of builds and runs (the cache stays)
 	@rm -rf demo-out dist bench/out bench/nexmark/out tests/differential/out tests/services/run python/tidemill/*.so
