@@ -1,0 +1,1 @@
+//! Keyed state larger than memory, in RocksDB.
