@@ -44,7 +44,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use tidemill_core::Result;
+use tidemill_core::{Error, Result};
 use tidemill_core::function::ScalarFunction;
 use tidemill_core::sink::OutputMode;
 
@@ -96,6 +96,8 @@ pub struct Analyzer<'a> {
     watermarks: RefCell<HashMap<String, u32>>,
     /// Relations named for one SQL text (`spark.sql("..{e}..", e=df)`).
     parameters: RefCell<Vec<Parameter>>,
+    /// What no stream can do in any output mode; said after what the output mode itself forbids, as Spark does.
+    refused: RefCell<Option<Error>>,
 }
 
 impl<'a> Analyzer<'a> {
@@ -109,6 +111,7 @@ impl<'a> Analyzer<'a> {
             shared: RefCell::default(),
             watermarks: RefCell::default(),
             parameters: RefCell::default(),
+            refused: RefCell::default(),
         }
     }
 
@@ -125,7 +128,14 @@ impl<'a> Analyzer<'a> {
     /// # Errors
     /// What Spark refuses too, with its class.
     pub fn check_mode(&self, plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
-        support::check(plan, mode)
+        support::check_mode(plan, mode)?;
+        self.refused.take().map_or(Ok(()), Err)?;
+        support::check_operators(plan, mode)
+    }
+
+    /// Keeps the first of the errors that [`Analyzer::check_mode`] is to give.
+    fn refuse(&self, error: Error) {
+        self.refused.borrow_mut().get_or_insert(error);
     }
 
     /// The rows a checked plan drops because they are late, as a plan.

@@ -53,7 +53,7 @@ impl Analyzer<'_> {
             let message = format!(
                 "a {name} join of two streams needs a watermark in its keys, or one on the nullable side and a range of time in its condition"
             );
-            return Err(refuse::unsupported(message, self.text, at)
+            self.refuse(refuse::unsupported(message, self.text, at)
                 .help("set watermarks on both streams and compare their event times in ON, for example: AND b.ts BETWEEN a.ts AND a.ts + INTERVAL 1 HOUR"));
         }
         let attributes = match kind {

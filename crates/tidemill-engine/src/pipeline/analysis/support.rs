@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Result};
 
-/// Checks a plan.
+/// Checks what an output mode asks of the whole plan.
 ///
 /// # Errors
 /// What Spark refuses too.
-pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
+pub fn check_mode(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
     if !plan.streaming {
         return Ok(());
     }
@@ -52,7 +52,15 @@ pub fn check(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
             }
         }
     }
-    for plan in &streaming {
+    Ok(())
+}
+
+/// Checks every operator of a plan.
+///
+/// # Errors
+/// What Spark refuses too.
+pub fn check_operators(plan: &Arc<Plan>, mode: OutputMode) -> Result<()> {
+    for plan in plan.walk().iter().filter(|plan| plan.streaming) {
         if mode != OutputMode::Complete {
             one_event_time(plan)?;
         }
