@@ -36,6 +36,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N[,N]",
         help="state partitions and threads (default 2); of several, every start of the query takes the next",
     )
+    test.add_argument(
+        "--state-backend",
+        type=lambda text: text.split(","),
+        default=["memory"],
+        metavar="NAME[,NAME]",
+        help="where state is kept: memory (default), rocksdb; of several, every start of the query takes the next",
+    )
     between = test.add_mutually_exclusive_group()
     between.add_argument("--restart", action="store_true", help="stop and start the query before every batch")
     between.add_argument(
@@ -66,7 +73,11 @@ def _test(arguments: argparse.Namespace) -> int:
         if arguments.group is not None and arguments.group != group:
             continue
         outcome = testing.run_case(
-            path, parallelism=arguments.parallelism, restart=arguments.restart, kill=arguments.kill
+            path,
+            parallelism=arguments.parallelism,
+            state_backend=arguments.state_backend,
+            restart=arguments.restart,
+            kill=arguments.kill,
         )
         verdict = outcome.verdict
         if verdict == "unsupported":

@@ -69,13 +69,19 @@ def read_case(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def run_case(
-    path: str | os.PathLike[str], *, parallelism: int | list[int] = 2, restart: bool = False, kill: bool = False
+    path: str | os.PathLike[str],
+    *,
+    parallelism: int | list[int] = 2,
+    state_backend: str | list[str] = "memory",
+    restart: bool = False,
+    kill: bool = False,
 ) -> Outcome:
     """Runs the DataFrame form of a case; a case without one is skipped.
 
     Args:
         path: the case's file.
         parallelism: state partitions and threads; of several, every start of the query takes the next.
+        state_backend: where state is kept, ``memory`` or ``rocksdb``; of several, every start takes the next.
         restart: stop and start the query before every batch.
         kill: kill the query after every batch, while the sink has an epoch that is not committed yet, and start it.
 
@@ -95,7 +101,8 @@ def run_case(
     except Exception as error:  # noqa: BLE001 - whatever the case's own code raises is the case's failure
         return Outcome("failed", f"the DataFrame form raised {type(error).__name__}: {error}")
     several = parallelism if isinstance(parallelism, list) else [parallelism]
-    options = json.dumps({"parallelism": several, "restart": restart, "kill": kill})
+    backends = state_backend if isinstance(state_backend, list) else [state_backend]
+    options = json.dumps({"parallelism": several, "state_backend": backends, "restart": restart, "kill": kill})
     with translated():
         verdict, why = _tidemill.run_case(os.fspath(path), json.dumps(frame._relation), options)
     return Outcome(cast(Verdict, verdict), why)

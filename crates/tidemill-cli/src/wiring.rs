@@ -15,6 +15,7 @@ pub fn registry() -> Registry {
     let mut registry = Registry::default();
     tidemill_connectors::register(&mut registry);
     tidemill_guard::register(&mut registry);
+    tidemill_rocksdb::register(&mut registry);
     registry
 }
 

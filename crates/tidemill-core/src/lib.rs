@@ -18,6 +18,7 @@ pub mod schemas;
 pub mod secret;
 pub mod sink;
 pub mod source;
+pub mod state;
 pub mod types;
 
 pub use clock::{Clock, SystemClock};

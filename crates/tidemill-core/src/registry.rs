@@ -9,6 +9,7 @@ use crate::nearest::nearest;
 use crate::schemas::SchemaStore;
 use crate::sink::SinkConnector;
 use crate::source::SourceConnector;
+use crate::state::StateBackend;
 use std::sync::Arc;
 
 /// Sources, sinks, formats and functions, by name.
@@ -19,6 +20,7 @@ pub struct Registry {
     formats: Vec<Arc<dyn Format>>,
     functions: Vec<Arc<dyn ScalarFunction>>,
     schemas: Option<Arc<dyn SchemaStore>>,
+    state_backends: Vec<Arc<dyn StateBackend>>,
 }
 
 impl Registry {
@@ -93,6 +95,26 @@ impl Registry {
     /// The functions of crates beside the engine.
     pub fn functions(&self) -> &[Arc<dyn ScalarFunction>] {
         &self.functions
+    }
+
+    /// Adds a kind of store for state.
+    pub fn add_state_backend(&mut self, backend: impl StateBackend + 'static) {
+        self.state_backends.push(Arc::new(backend));
+    }
+
+    /// The kinds of store for state.
+    pub fn state_backends(&self) -> &[Arc<dyn StateBackend>] {
+        &self.state_backends
+    }
+
+    /// The kind of store for state called `name`.
+    ///
+    /// # Errors
+    /// This program has none of that name.
+    pub fn state_backend(&self, name: &str) -> Result<Arc<dyn StateBackend>> {
+        let known = self.state_backends.iter().find(|backend| backend.name().eq_ignore_ascii_case(name));
+        let names = || self.state_backends.iter().map(|backend| backend.name());
+        known.cloned().ok_or_else(|| unknown("state backend", name, None, std::iter::once("memory").chain(names())))
     }
 
     /// Every component's description: sources, sinks, formats.

@@ -6,13 +6,18 @@ use crate::checkpoint::journal::{self, Journal};
 use crate::checkpoint::lock::CheckpointLock;
 use crate::checkpoint::metadata::{FORMAT, Metadata};
 use crate::checkpoint::record::{CommitRecord, PlanRecord, Record};
-use crate::checkpoint::snapshot::{self, Snapshot};
+use crate::checkpoint::snapshot::{Snapshot, Snapshots};
 use crate::checkpoint::{durable, ipc};
 use crate::dataflow::Dataflow;
 use crate::deliver::Delivery;
 use crate::operator::aggregate::accumulator::Scope;
+use crate::state::home::{StateBackends, StateHome};
+use crate::state::reader;
+use arrow::record_batch::RecordBatch;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tidemill_core::state::StateBackend;
 use tidemill_core::{Epoch, Error, Incarnation, Offsets, Result};
 
 /// A checkpoint that is held and has been read.
@@ -42,6 +47,8 @@ pub struct Resumed {
     pub used_watermarks: Vec<i64>,
     /// The open end of the journal.
     pub journal: Journal,
+    /// The store of state, unless it is in memory.
+    pub home: Option<StateHome>,
 }
 
 impl Checkpoint {
@@ -125,15 +132,21 @@ impl Checkpoint {
     ///
     /// # Errors
     /// The decision to stop; damage.
-    pub async fn resume(&self, flow: &mut Dataflow, sinks: &mut [Delivery], accept_foreign: bool) -> Result<Resumed> {
+    pub async fn resume(
+        &self,
+        flow: &mut Dataflow,
+        sinks: &mut [Delivery],
+        accept_foreign: bool,
+        backends: &StateBackends,
+    ) -> Result<Resumed> {
         let committed = self.committed();
-        let snapshots = self.directory.join("snapshots");
-        let newest = committed.map(|committed| snapshot::read_newest(&snapshots, committed)).transpose()?.flatten();
-        let known_sinks = self.sinks_written(newest.as_ref());
+        let snapshots = Snapshots::list(&self.directory.join("snapshots"))?;
+        let newest = committed.and_then(|committed| snapshots.newest(committed));
+        let known_sinks = self.sinks_written(newest);
         let mut facts = Facts {
             committed,
             planned: self.plans.keys().next_back().copied(),
-            oldest_replayable: self.oldest_replayable()?,
+            oldest_replayable: self.oldest_replayable(&snapshots),
             sinks: vec![],
             accept_foreign,
         };
@@ -146,23 +159,18 @@ impl Checkpoint {
             sink.held = held;
         }
         let base = next.0.checked_sub(1).map(Epoch);
-        let start = match base {
-            Some(base) => snapshot::read_newest(&snapshots, base)?,
-            None => None,
-        };
-        self.restore_state(flow, start.as_ref(), base)?;
-        let used_watermarks = self.resume_watermarks(flow, start.as_ref(), base);
+        let start = base.and_then(|base| snapshots.newest(base));
+        let home = self.restore_snapshot(flow, start, backends)?;
+        self.replay_changes(flow, start, base)?;
+        let used_watermarks = self.resume_watermarks(flow, start, base);
         Ok(Resumed {
             next,
             recorded: self.plans.range(next..).map(|(_, plan)| plan.clone()).collect(),
             committed,
-            offsets: self.offsets(start.as_ref(), next),
+            offsets: self.offsets(start, next),
             used_watermarks,
-            journal: Journal::start(
-                &self.directory.join("journal"),
-                self.last_segment,
-                self.bytes_since(newest.as_ref()),
-            )?,
+            journal: Journal::start(&self.directory.join("journal"), self.last_segment, self.bytes_since(newest))?,
+            home,
         })
     }
 
@@ -181,23 +189,52 @@ impl Checkpoint {
     }
 
     /// The oldest epoch whose plan is kept and before which the state can be rebuilt.
-    fn oldest_replayable(&self) -> Result<Option<Epoch>> {
-        let Some(first_plan) = self.plans.keys().next().copied() else { return Ok(None) };
+    fn oldest_replayable(&self, snapshots: &Snapshots) -> Option<Epoch> {
+        let first_plan = self.plans.keys().next().copied()?;
         if first_plan == Epoch(0) {
-            return Ok(Some(Epoch(0)));
+            return Some(Epoch(0));
         }
-        let snapshots = self.directory.join("snapshots");
-        for plan in self.plans.keys() {
-            if let Some(snapshot) = snapshot::read_newest(&snapshots, Epoch(plan.0 - 1))?
-                && snapshot.manifest.epoch.next() >= first_plan
-            {
-                return Ok(Some(*plan));
-            }
-        }
-        Ok(None)
+        let reaches = |plan: &&Epoch| {
+            let snapshot = snapshots.newest(Epoch(plan.0 - 1));
+            snapshot.is_some_and(|snapshot| snapshot.manifest.epoch.next() >= first_plan)
+        };
+        self.plans.keys().find(reaches).copied()
     }
 
-    fn restore_state(&self, flow: &mut Dataflow, start: Option<&Snapshot>, base: Option<Epoch>) -> Result<()> {
+    /// Puts state where the query keeps it, as a snapshot has it; gives the store, if it is not memory.
+    fn restore_snapshot(
+        &self,
+        flow: &mut Dataflow,
+        start: Option<&Snapshot>,
+        backends: &StateBackends,
+    ) -> Result<Option<StateHome>> {
+        let copy = start.and_then(|snapshot| Some((snapshot.manifest.store.as_ref()?, snapshot.path.as_path())));
+        let open = |backend: &Arc<dyn StateBackend>, copy| {
+            StateHome::open(backend, &self.directory, backends.memory_bytes, copy)
+        };
+        if let (None, Some((of, path))) = (&backends.chosen, copy) {
+            let home = open(backends.named(&of.backend)?, Some((of, path)))?;
+            flow.parts.iter_mut().flat_map(|part| part.keyed()).try_for_each(|step| {
+                let shape = step.partitions[0].shape();
+                let name = step.name.clone();
+                reader::rows(home.store(), &name, &shape, &mut |rows| load_rows(step, rows, Scope::Whole))
+            })?;
+            return Ok(None);
+        }
+        let home = backends.chosen.as_ref().map(|backend| open(backend, copy)).transpose()?;
+        if let Some(home) = &home {
+            home.take(flow)?;
+        }
+        for step in flow.parts.iter_mut().flat_map(|part| part.keyed()) {
+            if let Some(content) = start.and_then(|snapshot| snapshot.state.get(&step.name)) {
+                load(step, content, Scope::Whole)?;
+            }
+        }
+        Ok(home)
+    }
+
+    /// Does again what the epochs after the snapshot changed, up to `base`.
+    fn replay_changes(&self, flow: &mut Dataflow, start: Option<&Snapshot>, base: Option<Epoch>) -> Result<()> {
         let Some(base) = base else { return Ok(()) };
         let first = start.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch.next());
         // empty when the snapshot is of the base itself
@@ -218,15 +255,13 @@ impl Checkpoint {
             let epochs: Vec<_> = epochs.collect();
             for (number, step) in part.keyed().enumerate() {
                 let name = step.name.clone();
-                if let Some(content) = start.and_then(|snapshot| snapshot.state.get(&step.name)) {
-                    load(step, content, Scope::Whole)?;
-                }
                 for (epoch, marks) in &epochs {
                     for (_, rows) in self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name) {
                         load(step, rows, Scope::Changes)?;
                     }
                     if let Some(marks) = marks {
-                        step.partitions.iter_mut().for_each(|partition| partition.state().evict(marks[number]));
+                        let mut partitions = step.partitions.iter_mut();
+                        partitions.try_for_each(|partition| partition.state().evict(marks[number]))?;
                     }
                 }
             }
@@ -266,14 +301,17 @@ impl Checkpoint {
 
 /// Puts saved rows of an operator back, each in the partition of its key.
 fn load(step: &mut crate::dataflow::KeyedStep, content: &[u8], scope: Scope) -> Result<()> {
+    let saved = ipc::read(content, &format!("the saved state of operator {}", step.name))?;
+    saved.into_iter().try_for_each(|rows| load_rows(step, rows, scope))
+}
+
+fn load_rows(step: &mut crate::dataflow::KeyedStep, rows: RecordBatch, scope: Scope) -> Result<()> {
     let shape = step.partitions[0].shape();
-    for batch in ipc::read(content, &format!("the saved state of operator {}", step.name))? {
-        let same = batch.schema() == shape.schema;
-        let batch = if same { batch } else { step.partitions[0].migrated(&batch, &step.name)? };
-        let routes = step.inputs[0].exchange.route(&batch.columns()[shape.keys.clone()], batch.num_rows())?;
-        for (partition, select) in step.partitions.iter_mut().zip(routes) {
-            partition.state().load(&batch, &select, scope)?;
-        }
+    let same = rows.schema() == shape.schema;
+    let rows = if same { rows } else { step.partitions[0].migrated(&rows, &step.name)? };
+    let routes = step.inputs[0].exchange.route(&rows.columns()[shape.keys], rows.num_rows())?;
+    for (partition, select) in step.partitions.iter_mut().zip(routes) {
+        partition.state().load(&rows, &select, scope)?;
     }
     Ok(())
 }

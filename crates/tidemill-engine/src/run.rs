@@ -326,7 +326,8 @@ impl Running {
 
     fn snapshot(&mut self, plan: &PlanRecord) -> Result<()> {
         let mut state = BTreeMap::new();
-        for step in self.flow.parts.iter_mut().flat_map(|part| part.keyed()) {
+        let in_memory = self.resumed.home.is_none();
+        for step in self.flow.parts.iter_mut().flat_map(|part| part.keyed()).filter(|_| in_memory) {
             let rows =
                 step.partitions.iter_mut().map(|partition| partition.state().whole()).collect::<Result<Vec<_>>>()?;
             state.insert(step.name.clone(), ipc::write(&step.partitions[0].shape().schema, &rows)?);
@@ -338,8 +339,10 @@ impl Running {
             next_watermarks: self.flow.parts.iter().map(|part| part.watermark.millis()).collect(),
             sinks: self.sinks_written(),
             files: BTreeMap::new(),
+            store: None,
         };
-        let oldest = snapshot::write(&self.checkpoint.directory.join("snapshots"), manifest, &state)?;
+        let snapshots = self.checkpoint.directory.join("snapshots");
+        let oldest = snapshot::write(&snapshots, manifest, &state, self.resumed.home.as_mut())?;
         self.resumed.journal.roll()?;
         let retained = Epoch(plan.epoch.0.saturating_sub(self.session.settings.epochs_retained()));
         self.resumed.journal.forget(oldest.next().min(retained))

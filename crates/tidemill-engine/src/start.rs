@@ -239,7 +239,7 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         let opened = Delivery::open(letters, dead_letter::schema(), OutputMode::Append, writer(&letters.name)).await;
         sinks.push(opened.map_err(|error| query.placed(&letters.name, error))?);
     }
-    let mut resumed = checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign).await?;
+    let mut resumed = checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign, &query.state).await?;
     let mut ingests = Vec::with_capacity(query.sources.len());
     for source in &query.sources {
         let columns = flow.sources.iter().find(|columns| columns.table == source.name);

@@ -16,6 +16,8 @@ use tidemill_engine::pipeline::relation::Relation;
 struct CaseOptions {
     /// State partitions and threads; of several, every start takes the next.
     parallelism: Vec<usize>,
+    /// Where state is kept; of several, every start takes the next.
+    state_backend: Vec<String>,
     /// Stop and start the query before every batch.
     restart: bool,
     /// Kill it after every batch, and start it.
@@ -24,14 +26,14 @@ struct CaseOptions {
 
 impl Default for CaseOptions {
     fn default() -> Self {
-        CaseOptions { parallelism: vec![2], restart: false, kill: false }
+        CaseOptions { parallelism: vec![2], state_backend: vec!["memory".into()], restart: false, kill: false }
     }
 }
 
 /// Runs one case with a query built by the DataFrame API.
 ///
 /// `case` is the JSON text of a case or the path of its file, `relation` the plan as JSON, `options` a JSON
-/// object with `parallelism` (default `[2]`), `restart` (stop and start before every batch; default false) and
+/// object with `parallelism` (default `[2]`), `state_backend` (default `["memory"]`), `restart` (stop and start before every batch; default false) and
 /// `kill` (kill after every batch, and start; default false).
 /// Gives `(outcome, text)`: `passed`, `failed`, `unsupported` or `skipped`, and why.
 #[pyfunction]
@@ -53,6 +55,7 @@ fn run(case: &str, relation: &str, options: &str) -> Result<(&'static str, Strin
         registry,
         clock: parts::clock(),
         parallelism: options.parallelism,
+        state_backend: options.state_backend,
         between: match (options.restart, options.kill) {
             (_, true) => Between::Kill,
             (true, false) => Between::Stop,

@@ -8,6 +8,7 @@ use tidemill_core::{Clock, Error, Kind, Registry, Result, ResultExt, SystemClock
 pub fn register(registry: &mut Registry) {
     tidemill_connectors::register(registry);
     tidemill_guard::register(registry);
+    tidemill_rocksdb::register(registry);
 }
 
 /// The machine's clock.

@@ -22,6 +22,10 @@ pub struct Test {
     #[arg(long, value_delimiter = ',', default_values_t = [2])]
     parallelism: Vec<usize>,
 
+    /// Where state is kept: memory, rocksdb. Of several, every start of the query takes the next.
+    #[arg(long, value_delimiter = ',', default_values = ["memory"])]
+    state_backend: Vec<String>,
+
     /// Stop and start the query before every batch.
     #[arg(long, conflicts_with = "kill")]
     restart: bool,
@@ -61,6 +65,7 @@ impl Test {
             registry: wiring::registry(),
             clock: wiring::clock(),
             parallelism: self.parallelism,
+            state_backend: self.state_backend,
             between: match (self.restart, self.kill) {
                 (false, false) => Between::Nothing,
                 (true, _) => Between::Stop,

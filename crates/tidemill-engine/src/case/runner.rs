@@ -43,9 +43,15 @@ pub struct RunOptions {
     pub clock: Arc<dyn Clock>,
     /// State partitions and threads. When there are several, every start takes the next of them.
     pub parallelism: Vec<usize>,
+    /// Where state is kept, as the setting `state_backend` says it. When there are several, every start takes
+    /// the next of them.
+    pub state_backend: Vec<String>,
     /// What happens to the query between batches.
     pub between: Between,
 }
+
+/// Changes of state after which a case with a store makes a snapshot.
+const SNAPSHOT_BYTES: &str = "2000";
 
 /// What happens to the query between batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,8 +116,11 @@ struct Runner<'a> {
 impl Runner<'_> {
     async fn run(&self, relation: &Relation, text: &str, with_watermarks: bool) -> Outcome {
         let stage = Arc::new(Stage::default());
-        let pipeline = |parallelism: &usize| self.pipeline(relation, text, with_watermarks, *parallelism, &stage);
-        let queries = match self.options.parallelism.iter().map(pipeline).collect::<Result<Vec<_>>>() {
+        let (parallelism, backends) = (&self.options.parallelism, &self.options.state_backend);
+        let starts = parallelism.len().max(backends.len());
+        let layouts = parallelism.iter().cycle().zip(backends.iter().cycle()).take(starts);
+        let pipeline = |layout| self.pipeline(relation, text, with_watermarks, layout, &stage);
+        let queries = match layouts.map(pipeline).collect::<Result<Vec<_>>>() {
             Ok(queries) => queries,
             Err(error) => return verdict_of_error(&error, "analysis", self.expected),
         };
@@ -122,7 +131,7 @@ impl Runner<'_> {
             ));
         }
         let Some(wrong) = queries.first().map(|query| self.wrong_schema(query)) else {
-            return Outcome::Skipped("no parallelism is given".into());
+            return Outcome::Skipped("no parallelism or no state backend is given".into());
         };
         if let Some(wrong) = wrong {
             return Outcome::Failed(wrong);
@@ -142,7 +151,7 @@ impl Runner<'_> {
         relation: &Relation,
         text: &str,
         with_watermarks: bool,
-        parallelism: usize,
+        (parallelism, backend): (&usize, &String),
         stage: &Arc<Stage>,
     ) -> Result<Query> {
         let case = self.case;
@@ -153,6 +162,11 @@ impl Runner<'_> {
             PipelineSpec { name: case.name.clone(), text: Text::new("<sql>", text), ..PipelineSpec::default() };
         spec.settings.extend(case.conf.iter().map(|(key, value)| GivenOption::new(key, value)));
         spec.settings.push(GivenOption::new("parallelism", parallelism.to_string()));
+        spec.settings.push(GivenOption::new("state_backend", backend));
+        if !backend.eq_ignore_ascii_case("memory") {
+            // what starts find is then a snapshot, or one and the changes after it
+            spec.settings.push(GivenOption::new("snapshot_bytes", SNAPSHOT_BYTES));
+        }
         for stream in case.schema.keys() {
             let mut table = table(stream, &case.stream_columns(stream)?, SOURCE)?;
             table.options.extend(case.source_options.iter().map(|(key, value)| GivenOption::new(key, value)));

@@ -38,6 +38,15 @@ pub fn sync_directory(path: &Path) -> Result<()> {
     synced.map_err(|error| Error::io(format!("cannot sync the directory {}", path.display()), error))
 }
 
+/// Makes what a file holds durable.
+///
+/// # Errors
+/// The disk fails.
+pub fn sync_file(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| Error::io(format!("cannot sync {}", path.display()), error))
+}
+
 /// Writes a new file; fails when there is one of that name. Returns false in that case.
 ///
 /// # Errors

@@ -2,7 +2,9 @@
 //! only when its manifest is there and every file matches it; otherwise the one before is used.
 
 use super::durable;
+use crate::state::home::{self, StateHome, StoreCopy};
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tidemill_core::{Epoch, Error, Offsets, Result};
@@ -23,8 +25,11 @@ pub struct Manifest {
     pub next_watermarks: Vec<i64>,
     /// The newest epoch in which each sink got rows.
     pub sinks: BTreeMap<String, Epoch>,
-    /// Files by operator.
+    /// Files by operator, when state is in memory.
     pub files: BTreeMap<String, FileEntry>,
+    /// The store that has the state of every operator, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreCopy>,
 }
 
 /// A file of a snapshot.
@@ -41,6 +46,8 @@ pub struct FileEntry {
 /// A snapshot that has been read.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// Its directory.
+    pub path: PathBuf,
     /// What it holds.
     pub manifest: Manifest,
     /// Content by operator, an Arrow IPC stream each.
@@ -51,7 +58,12 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// The disk fails.
-pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, Vec<u8>>) -> Result<Epoch> {
+pub fn write(
+    directory: &Path,
+    mut manifest: Manifest,
+    state: &BTreeMap<String, Vec<u8>>,
+    store: Option<&mut StateHome>,
+) -> Result<Epoch> {
     let name = format!("{:020}-{}", manifest.epoch.0, &uuid::Uuid::new_v4().simple().to_string()[..8]);
     let path = directory.join(name);
     durable::create_directory(&path)?;
@@ -61,6 +73,7 @@ pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, 
         let entry = FileEntry { name, bytes: content.len() as u64, crc32: crc32fast::hash(content) };
         manifest.files.insert(operator.clone(), entry);
     }
+    manifest.store = store.map(|store| store.copy_to(&path)).transpose()?;
     let text =
         serde_json::to_vec_pretty(&manifest).map_err(|error| Error::bug("a manifest has no JSON").caused_by(error))?;
     durable::write_new(&path.join("manifest.json"), &text)?;
@@ -70,24 +83,42 @@ pub fn write(directory: &Path, mut manifest: Manifest, state: &BTreeMap<String, 
     for path in old.iter().chain(&partial) {
         std::fs::remove_dir_all(path).map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
     }
+    let copies = kept.iter().filter_map(|path| read_manifest(path).ok()?.store).collect::<Vec<_>>();
+    home::forget_unshared(directory, copies.iter())?;
     Ok(kept.first().and_then(|path| epoch_of(path)).unwrap_or(manifest.epoch))
 }
 
-/// The newest whole snapshot of an epoch up to `newest`; `None` when there is none. What a killed
-/// process left without a manifest is no snapshot.
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn read_newest(directory: &Path, newest: Epoch) -> Result<Option<Snapshot>> {
-    let candidates = list(directory)?.into_iter().rev();
-    let candidates = candidates.filter(|path| epoch_of(path).is_some_and(|epoch| epoch <= newest) && is_whole(path));
-    for path in candidates {
-        match read_one(&path) {
-            Ok(snapshot) => return Ok(Some(snapshot)),
-            Err(error) => tracing::warn!(snapshot = %path.display(), error = %error.chain(), "snapshot passed over"),
-        }
+/// The whole snapshots of a checkpoint, each read when it is first asked for, and only once.
+pub struct Snapshots(Vec<(Epoch, PathBuf, OnceCell<Option<Snapshot>>)>);
+
+impl Snapshots {
+    /// Those in a directory. What a killed process left without a manifest is no snapshot.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn list(directory: &Path) -> Result<Snapshots> {
+        let whole = list(directory)?.into_iter().filter(|path| is_whole(path));
+        Ok(Snapshots(whole.filter_map(|path| Some((epoch_of(&path)?, path, OnceCell::new()))).collect()))
     }
-    Ok(None)
+
+    /// The newest undamaged snapshot of an epoch up to `newest`; `None` when there is none.
+    pub fn newest(&self, newest: Epoch) -> Option<&Snapshot> {
+        let candidates = self.0.iter().rev().filter(|(epoch, ..)| *epoch <= newest);
+        candidates.filter_map(|(_, path, read)| read.get_or_init(|| undamaged(path)).as_ref()).next()
+    }
+}
+
+fn undamaged(path: &Path) -> Option<Snapshot> {
+    read_one(path)
+        .inspect_err(|error| tracing::warn!(snapshot = %path.display(), error = %error.chain(), "snapshot passed over"))
+        .ok()
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest> {
+    let path = path.join("manifest.json");
+    let content = std::fs::read(&path).map_err(|error| Error::io(format!("cannot read {}", path.display()), error))?;
+    serde_json::from_slice(&content)
+        .map_err(|error| Error::invalid(format!("{} is damaged", path.display())).caused_by(error))
 }
 
 fn read_one(path: &Path) -> Result<Snapshot> {
@@ -95,9 +126,10 @@ fn read_one(path: &Path) -> Result<Snapshot> {
         let path = path.join(name);
         std::fs::read(&path).map_err(|error| Error::io(format!("cannot read {}", path.display()), error))
     };
-    let manifest: Manifest = serde_json::from_slice(&read("manifest.json")?).map_err(|error| {
-        Error::invalid(format!("{} is damaged", path.join("manifest.json").display())).caused_by(error)
-    })?;
+    let manifest = read_manifest(path)?;
+    if manifest.store.as_ref().is_some_and(|copy| !home::is_complete(copy, path)) {
+        return Err(Error::invalid(format!("the stored state of {} is not complete", path.display())));
+    }
     let mut state = BTreeMap::new();
     for (operator, entry) in &manifest.files {
         let content = read(&entry.name)?;
@@ -106,7 +138,7 @@ fn read_one(path: &Path) -> Result<Snapshot> {
         }
         state.insert(operator.clone(), content);
     }
-    Ok(Snapshot { manifest, state })
+    Ok(Snapshot { path: path.to_owned(), manifest, state })
 }
 
 fn is_whole(path: &Path) -> bool {
@@ -142,6 +174,7 @@ mod tests {
             next_watermarks: vec![],
             sinks: BTreeMap::new(),
             files: BTreeMap::new(),
+            store: None,
         }
     }
 
@@ -150,10 +183,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for epoch in [5, 9, 12] {
             let state = BTreeMap::from([("a".to_owned(), vec![epoch as u8; 10])]);
-            write(directory.path(), manifest(epoch), &state).unwrap();
+            write(directory.path(), manifest(epoch), &state, None).unwrap();
         }
-        let newest =
-            |limit| read_newest(directory.path(), Epoch(limit)).unwrap().map(|snapshot| snapshot.manifest.epoch.0);
+        let newest = |limit| {
+            let snapshots = Snapshots::list(directory.path()).unwrap();
+            snapshots.newest(Epoch(limit)).map(|snapshot| snapshot.manifest.epoch.0)
+        };
         assert_eq!((newest(100), newest(11), newest(8)), (Some(12), Some(9), None));
         let last = list(directory.path()).unwrap().pop().unwrap();
         assert_eq!(list(directory.path()).unwrap().len(), KEPT);
@@ -164,9 +199,9 @@ mod tests {
     #[test]
     fn a_snapshot_that_was_cut_off_does_not_push_out_a_whole_one() {
         let directory = tempfile::tempdir().unwrap();
-        write(directory.path(), manifest(5), &BTreeMap::new()).unwrap();
+        write(directory.path(), manifest(5), &BTreeMap::new(), None).unwrap();
         fs_partial(directory.path(), "00000000000000000009-cut");
-        let oldest = write(directory.path(), manifest(12), &BTreeMap::new()).unwrap();
+        let oldest = write(directory.path(), manifest(12), &BTreeMap::new(), None).unwrap();
         let kept: Vec<_> = list(directory.path()).unwrap().iter().filter_map(|path| epoch_of(path)).collect();
         assert_eq!((oldest, kept), (Epoch(5), vec![Epoch(5), Epoch(12)]));
     }

@@ -8,7 +8,7 @@ use super::aggregate::accumulator::Scope;
 use super::late::LateRows;
 use super::{EpochContext, Keyed, KeyedOutput, KeyedRows};
 use crate::state::keys::KeyTable;
-use crate::state::table::{StateShape, StateSize, StateTable};
+use crate::state::table::{StateShape, StateSize, StateTable, Wake};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
@@ -154,7 +154,7 @@ impl Keyed for Deduplicate {
         let mut fields = vec![Field::new("expiry", DataType::Int64, false)];
         let keys = self.layout.keys.iter().enumerate();
         fields.extend(keys.map(|(index, of)| Field::new(format!("key{index}"), of.clone(), true)));
-        StateShape { schema: Arc::new(Schema::new(fields)), keys: 1..1 + self.layout.keys.len() }
+        StateShape { schema: Arc::new(Schema::new(fields)), keys: 1..1 + self.layout.keys.len(), names: vec![] }
     }
 }
 
@@ -184,11 +184,21 @@ impl StateTable for Deduplicate {
         Ok(())
     }
 
-    fn evict(&mut self, watermark: i64) {
+    fn evict(&mut self, watermark: i64) -> Result<()> {
         self.remove_expired(watermark);
+        Ok(())
     }
 
     fn size(&self) -> StateSize {
         StateSize { rows: self.rows, bytes: (self.keys.size() + self.expiries.len() * 48) as u64 + self.rows * 4 }
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        *self = Deduplicate::new(self.layout.clone())?;
+        Ok(())
+    }
+
+    fn wakes(&self, rows: &RecordBatch, _watermark: i64) -> Vec<Option<Wake>> {
+        rows.column(0).as_primitive::<Int64Type>().values().iter().map(|expiry| Wake::at_watermark(*expiry)).collect()
     }
 }

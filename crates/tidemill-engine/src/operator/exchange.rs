@@ -2,12 +2,13 @@
 //! each gets the numbers of its rows.
 
 use super::KeyedRows;
+use crate::state::groups::{group_of, partition_of};
 use crate::state::keys::{converter, hasher};
 use ahash::RandomState;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
-use arrow::row::RowConverter;
+use arrow::row::{RowConverter, Rows};
 use std::sync::Arc;
 use tidemill_core::Result;
 
@@ -17,6 +18,7 @@ pub struct Exchange {
     keys: usize,
     hasher: RandomState,
     partitions: usize,
+    by_groups: bool,
 }
 
 impl Exchange {
@@ -27,7 +29,12 @@ impl Exchange {
     /// A type that cannot be a key.
     pub fn new(types: &[DataType], partitions: usize) -> Result<Self> {
         let converter = if types.is_empty() { None } else { Some(converter(types)?) };
-        Ok(Exchange { converter, keys: types.len(), hasher: hasher(), partitions })
+        Ok(Exchange { converter, keys: types.len(), hasher: hasher(), partitions, by_groups: false })
+    }
+
+    /// Hands out whole key groups from now on: for operators whose rows are in a store.
+    pub fn hand_out_groups(&mut self) {
+        self.by_groups = true;
     }
 
     /// Number of partitions.
@@ -50,7 +57,7 @@ impl Exchange {
         };
         let keys = converter.convert_columns(&rows.columns()[..self.keys])?;
         let hashes: Arc<[u64]> = (0..count).map(|row| self.hasher.hash_one(keys.row(row).data())).collect();
-        let selects = self.select(&hashes);
+        let selects = self.select(&keys, &hashes);
         let keys = Arc::new(keys);
         let part = |select: Vec<u32>| KeyedRows {
             rows: rows.clone(),
@@ -72,15 +79,18 @@ impl Exchange {
         };
         let keys = converter.convert_columns(keys)?;
         let hashes: Vec<u64> = (0..rows).map(|row| self.hasher.hash_one(keys.row(row).data())).collect();
-        Ok(self.select(&hashes))
+        Ok(self.select(&keys, &hashes))
     }
 
-    fn select(&self, hashes: &[u64]) -> Vec<Vec<u32>> {
+    fn select(&self, keys: &Rows, hashes: &[u64]) -> Vec<Vec<u32>> {
         let mut selects = vec![Vec::with_capacity(hashes.len() / self.partitions + 1); self.partitions];
         for (row, hash) in hashes.iter().enumerate() {
             // the high bits: the low ones choose the place inside a partition's table
-            let partition = ((hash >> 32) * self.partitions as u64) >> 32;
-            selects[partition as usize].push(row as u32);
+            let partition = match self.by_groups {
+                false => (((hash >> 32) * self.partitions as u64) >> 32) as usize,
+                true => partition_of(group_of(keys.row(row).data()), self.partitions),
+            };
+            selects[partition].push(row as u32);
         }
         selects
     }

@@ -2,7 +2,7 @@
 
 use super::aggregate::accumulator::Scope;
 use super::{EpochContext, Keyed, KeyedOutput, KeyedRows};
-use crate::state::table::{StateShape, StateSize, StateTable};
+use crate::state::table::{StateShape, StateSize, StateTable, Wake};
 use arrow::array::{AsArray, Int64Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -53,7 +53,8 @@ impl Keyed for Limit {
     }
 
     fn shape(&self) -> StateShape {
-        StateShape { schema: Arc::new(Schema::new(vec![Field::new("seen", DataType::Int64, false)])), keys: 0..0 }
+        let schema = Arc::new(Schema::new(vec![Field::new("seen", DataType::Int64, false)]));
+        StateShape { schema, keys: 0..0, names: vec![] }
     }
 }
 
@@ -74,9 +75,24 @@ impl StateTable for Limit {
         Ok(())
     }
 
-    fn evict(&mut self, _watermark: i64) {}
+    fn evict(&mut self, _watermark: i64) -> Result<()> {
+        Ok(())
+    }
 
     fn size(&self) -> StateSize {
         StateSize { rows: u64::from(self.seen > 0), bytes: 8 }
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        (self.seen, self.changed) = (0, false);
+        Ok(())
+    }
+
+    fn wakes(&self, rows: &RecordBatch, _watermark: i64) -> Vec<Option<Wake>> {
+        vec![None; rows.num_rows()]
+    }
+
+    fn reads_all(&self) -> bool {
+        true
     }
 }

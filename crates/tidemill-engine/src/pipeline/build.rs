@@ -11,6 +11,8 @@ use super::settings::{Settings, parse_output_mode};
 use super::statement::{ColumnKind, Statement, TableDefinition};
 use super::table_options::option_groups;
 use super::text::{Spot, Text};
+use crate::state::groups::KEY_GROUPS;
+use crate::state::home::StateBackends;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -342,6 +344,21 @@ impl<'a> Builder<'a> {
         find(&name).map_err(|error| error.at_if_unplaced(given.and_then(|given| given.place.clone())))
     }
 
+    /// Where the settings say that state is kept.
+    fn state(&self) -> Result<StateBackends> {
+        let settings = &self.session.settings;
+        let chosen = settings.state_backend().map(|name| self.registry.state_backend(name)).transpose()?;
+        if chosen.is_some() && settings.parallelism() > usize::from(KEY_GROUPS) {
+            let parallelism = settings.parallelism();
+            return Err(Error::invalid(format!(
+                "state in a store has {KEY_GROUPS} key groups, and parallelism is {parallelism}"
+            ))
+            .help(format!("SET parallelism to {KEY_GROUPS} or less")));
+        }
+        let known = self.registry.state_backends().to_vec();
+        Ok(StateBackends { chosen, known, memory_bytes: settings.state_memory() })
+    }
+
     fn query(&self, name: String, outputs: Vec<QueryOutput>) -> Result<Query> {
         let (mut sources, mut tables): (BTreeSet<String>, BTreeSet<String>) = (BTreeSet::new(), BTreeSet::new());
         for plan in outputs.iter().flat_map(|output| output.plan.walk()) {
@@ -370,6 +387,7 @@ impl<'a> Builder<'a> {
             tables: tables.iter().map(|table| self.source(table)).collect::<Result<_>>()?,
             outputs,
             dead_letter,
+            state: self.state()?,
             text: self.spec.text.clone(),
             places: places.collect(),
         };

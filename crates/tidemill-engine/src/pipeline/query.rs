@@ -3,6 +3,7 @@
 use super::analysis::Session;
 use super::plan::Plan;
 use super::text::Text;
+use crate::state::home::StateBackends;
 use arrow::datatypes::SchemaRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Query {
     pub outputs: Vec<QueryOutput>,
     /// Where bad records go, when a table is named for them.
     pub dead_letter: Option<SinkTable>,
+    /// Where state may be kept.
+    pub state: StateBackends,
     /// The user's text.
     pub text: Text,
     /// Where each table is defined in it.

@@ -65,6 +65,19 @@ pub const SETTINGS: &[OptionSpec] = &[
         .default("64MiB"),
     OptionSpec::new("snapshot_bytes", OptionKind::Bytes, "changes of state written before a new snapshot is made")
         .default("64MiB"),
+    OptionSpec::new(
+        "state_backend",
+        OptionKind::Text,
+        "where state is kept: 'memory', or 'rocksdb' when it is larger than memory",
+    )
+    .default("memory")
+    .aliases(&["spark.sql.streaming.stateStore.providerClass"]),
+    OptionSpec::new(
+        "state_memory",
+        OptionKind::Bytes,
+        "memory that state in a store may hold: buffers, cache, indexes; the rows of one epoch come on top",
+    )
+    .default("256MiB"),
     OptionSpec::new("epochs_retained", OptionKind::Integer, "committed epochs whose plans are kept").default("100"),
     OptionSpec::new(
         "price_book",
@@ -181,6 +194,20 @@ impl Settings {
     /// Changes of state written before a new snapshot is made, in bytes.
     pub fn snapshot_bytes(&self) -> u64 {
         self.options.bytes("snapshot_bytes").unwrap_or(64 << 20)
+    }
+
+    /// Name of the store that keeps state; `None` for memory. Spark's class names are understood.
+    pub fn state_backend(&self) -> Option<&str> {
+        match self.options.text("state_backend").unwrap_or("memory") {
+            name if name.eq_ignore_ascii_case("memory") || name.ends_with("HDFSBackedStateStoreProvider") => None,
+            name if name.ends_with("RocksDBStateStoreProvider") => Some("rocksdb"),
+            name => Some(name),
+        }
+    }
+
+    /// Memory that state in a store may hold, in bytes.
+    pub fn state_memory(&self) -> u64 {
+        self.options.bytes("state_memory").unwrap_or(256 << 20)
     }
 
     /// File with the prices of the cost figures, when it is set.

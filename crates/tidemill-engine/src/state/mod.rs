@@ -1,4 +1,15 @@
-//! Keyed state in memory: keys by number, and the changes an epoch makes to a table of state.
+//! Keyed state: keys by number, the table an operator's state is, and the same kept in a store when it is
+//! larger than memory.
+//!
+//! In memory an operator holds all its rows. With a store it holds the rows of one epoch ([`stored`]): those of
+//! the keys that came in, and of keys whose time has come. [`space`] says where a row is in the store,
+//! [`codec`] how it looks there, [`groups`] which partition has it.
 
+pub mod codec;
+pub mod groups;
+pub mod home;
 pub mod keys;
+pub mod reader;
+pub mod space;
+pub mod stored;
 pub mod table;

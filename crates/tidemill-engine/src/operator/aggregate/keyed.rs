@@ -11,7 +11,7 @@ use crate::operator::late::LateRows;
 use crate::operator::window::WindowKind;
 use crate::operator::{EpochContext, Keyed, KeyedOutput, KeyedRows};
 use crate::state::keys::KeyTable;
-use crate::state::table::{StateShape, StateSize, StateTable};
+use crate::state::table::{StateShape, StateSize, StateTable, Wake};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StructArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -67,6 +67,7 @@ pub struct Aggregator {
     accumulators: Vec<Box<dyn Accumulator>>,
     /// Scratch: slot of each key number while a window is put together.
     assembled: Vec<u32>,
+    owns_global: bool,
 }
 
 const NO_SLOT: u32 = u32::MAX;
@@ -97,7 +98,8 @@ impl Aggregator {
     pub fn new(layout: Arc<AggregateLayout>, owns_global: bool) -> Result<Self> {
         let accumulators = layout.calls.iter().map(|(function, ..)| function.accumulator()).collect::<Result<_>>()?;
         let keys = KeyTable::new(&layout.keys)?;
-        let mut aggregator = Aggregator { layout, keys, panes: Panes::default(), accumulators, assembled: vec![] };
+        let panes = Panes::default();
+        let mut aggregator = Aggregator { layout, keys, panes, accumulators, assembled: vec![], owns_global };
         if aggregator.layout.global && owns_global {
             let key = aggregator.keys.intern(&[], 0);
             aggregator.slot(FOREVER, key);
@@ -404,7 +406,8 @@ impl Keyed for Aggregator {
             let types = function.state_types().into_iter().enumerate();
             fields.extend(types.map(|(index, of)| Field::new(format!("value{call}_{index}"), of, true)));
         }
-        StateShape { schema: Arc::new(Schema::new(fields)), keys: 1..1 + self.layout.keys.len() }
+        let names = if matches!(self.layout.pane, PaneBy::Window { .. }) { vec![0] } else { vec![] };
+        StateShape { schema: Arc::new(Schema::new(fields)), keys: 1..1 + self.layout.keys.len(), names }
     }
 }
 
@@ -443,13 +446,42 @@ impl StateTable for Aggregator {
         Ok(())
     }
 
-    fn evict(&mut self, watermark: i64) {
+    fn evict(&mut self, watermark: i64) -> Result<()> {
         self.remove_final(watermark);
+        Ok(())
     }
 
     fn size(&self) -> StateSize {
         let values: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
         StateSize { rows: self.panes.len() as u64, bytes: (values + self.keys.size() + self.panes.size()) as u64 }
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        *self = Aggregator::new(self.layout.clone(), self.owns_global)?;
+        Ok(())
+    }
+
+    fn wakes(&self, rows: &RecordBatch, watermark: i64) -> Vec<Option<Wake>> {
+        let places = rows.column(0).as_primitive::<Int64Type>().values().iter();
+        if !self.layout.evicts || self.layout.mode == OutputMode::Complete {
+            return vec![None; rows.num_rows()];
+        }
+        let slices = self.keeps_slices();
+        let next = |place: i64| match &self.layout.pane {
+            PaneBy::Nothing => i64::MAX,
+            PaneBy::Key { .. } => place,
+            // a slice is needed whenever one of its windows closes
+            PaneBy::Window { kind, .. } if slices => {
+                let ends = kind.windows(place).map(|window| window + kind.reach());
+                ends.filter(|end| *end > watermark).min().unwrap_or(kind.last_end(place))
+            }
+            PaneBy::Window { kind, .. } => place + kind.reach(),
+        };
+        places.map(|place| Wake::at_watermark(next(*place))).collect()
+    }
+
+    fn reads_all(&self) -> bool {
+        self.layout.mode == OutputMode::Complete || self.layout.global
     }
 }
 

@@ -59,6 +59,25 @@ impl SideBound {
         self.millis(watermark.div_euclid(1000)).map(|millis| millis.saturating_mul(1000))
     }
 
+    /// The least watermark at which a row of this expiry goes, both in microseconds; `None` for never.
+    pub fn reaches(&self, expiry: i64) -> Option<i64> {
+        let wanted = expiry.div_euclid(1000) + i64::from(expiry.rem_euclid(1000) > 0);
+        let goes = |watermark: i64| self.millis(watermark).is_some_and(|bound| bound >= wanted);
+        let guess = match self {
+            SideBound::Never => return None,
+            SideBound::Watermark => wanted,
+            SideBound::Range(ranges) => {
+                let of_range = |range: &RangeBound| {
+                    if range.watermarks > 0.0 { ((wanted as f64) - range.shift / 1000.0) as i64 } else { wanted }
+                };
+                ranges.iter().map(of_range).max().unwrap_or(wanted)
+            }
+        };
+        // the guess is off by what is cut off; a bound that does not rise never gets there
+        let found = (-2..=4).map(|off| guess.saturating_add(off)).find(|watermark| goes(*watermark))?;
+        Some(found.saturating_mul(1000))
+    }
+
     /// True when rows go at some time.
     pub fn is_bounded(&self) -> bool {
         *self != SideBound::Never
@@ -96,6 +115,24 @@ mod tests {
     fn parts_of_a_millisecond_are_cut_off() {
         assert_eq!(range(-300e6 - 500.0, true).at(1_000_000_000), Some(699_999_000));
         assert_eq!(range(-1_500.0, false).at(1_000), Some(-1_000), "towards zero, as Spark");
+    }
+
+    #[test]
+    fn a_row_goes_at_the_watermark_it_is_said_to_go_at() {
+        let both = SideBound::Range(vec![
+            RangeBound { watermarks: 1.0, shift: -300e6, strict: true },
+            RangeBound { watermarks: 1.0, shift: 60e6 - 1_500.0, strict: false },
+        ]);
+        for bound in
+            [range(-300e6, false), range(-1_500.0, true), range(7e6 + 300.0, false), SideBound::Watermark, both]
+        {
+            for expiry in [1_704_067_200_000_000, 1_704_067_200_000_001, 1_704_067_200_123_456, 0, 999, -5_000_001] {
+                let watermark = bound.reaches(expiry).unwrap();
+                assert!(bound.at(watermark).unwrap() >= expiry, "{bound:?} {expiry}");
+                assert!(bound.at(watermark - 1000).unwrap() < expiry, "{bound:?} {expiry}");
+            }
+        }
+        assert_eq!(SideBound::Never.reaches(5), None);
     }
 
     #[test]

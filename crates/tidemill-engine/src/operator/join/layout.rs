@@ -73,6 +73,6 @@ impl JoinLayout {
                 .extend(columns.map(|(index, of)| Field::new(format!("{word}{index}"), of.data_type().clone(), true)));
         }
         let keys = STATE_COLUMNS..STATE_COLUMNS + self.keys.len();
-        StateShape { schema: Arc::new(Schema::new(fields)), keys }
+        StateShape { schema: Arc::new(Schema::new(fields)), keys, names: vec![1, 2] }
     }
 }

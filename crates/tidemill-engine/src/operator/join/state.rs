@@ -6,7 +6,7 @@ use super::rows::NewRow;
 use super::{Join, JoinLayout};
 use crate::operator::aggregate::accumulator::Scope;
 use crate::operator::take_rows;
-use crate::state::table::{StateSize, StateTable};
+use crate::state::table::{StateSize, StateTable, Wake};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, UInt32Array, UInt64Array, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int8Type, Int64Type, UInt64Type};
@@ -197,15 +197,31 @@ impl StateTable for Join {
         Ok(())
     }
 
-    fn evict(&mut self, watermark: i64) {
+    fn evict(&mut self, watermark: i64) -> Result<()> {
         for side in 0..2 {
             self.expired(side, watermark).into_iter().for_each(|slot| self.forget(side, slot));
         }
+        Ok(())
     }
 
     fn size(&self) -> StateSize {
         let rows: usize = self.sides.iter().map(super::rows::Rows::len).sum();
         let bytes: usize = self.sides.iter().map(super::rows::Rows::bytes).sum();
         StateSize { rows: rows as u64, bytes: (bytes + self.keys.size()) as u64 }
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        *self = Join::new(self.layout.clone())?.keep_late(self.late.take());
+        Ok(())
+    }
+
+    fn wakes(&self, rows: &RecordBatch, _watermark: i64) -> Vec<Option<Wake>> {
+        let (sides, expiries) = (rows.column(1).as_primitive::<Int8Type>(), rows.column(3).as_primitive::<Int64Type>());
+        let bounds = &self.layout.bounds;
+        let wake = |(side, expiry): (&i8, &i64)| {
+            let bound = if *side == 0 { &bounds.left } else { &bounds.right };
+            bound.reaches(*expiry).and_then(Wake::at_watermark)
+        };
+        sides.values().iter().zip(expiries.values()).map(wake).collect()
     }
 }

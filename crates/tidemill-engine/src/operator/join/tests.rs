@@ -222,7 +222,7 @@ proptest! {
             for (rows, mark) in &log {
                 let rows: &Option<RecordBatch> = rows;
                 rows.iter().for_each(|rows| restored.load(rows, Scope::Changes));
-                restored.partitions.iter_mut().for_each(|join| join.evict(*mark));
+                restored.partitions.iter_mut().try_for_each(|join| join.evict(*mark)).unwrap();
             }
             prop_assert_eq!(&restored.run(&context, [&left, &right]), &expected);
             log.push((straight.partitions[0].changes().unwrap(), context.watermark));

@@ -4,7 +4,7 @@
 use super::store::{Name, Session};
 use super::{SessionAggregator, SessionLayout};
 use crate::operator::aggregate::accumulator::Scope;
-use crate::state::table::{StateShape, StateSize, StateTable};
+use crate::state::table::{StateShape, StateSize, StateTable, Wake};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array, new_null_array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -12,6 +12,7 @@ use arrow::record_batch::RecordBatch;
 use std::ops::Range;
 use std::sync::Arc;
 use tidemill_core::Result;
+use tidemill_core::sink::OutputMode;
 
 /// Columns before the keys: start, end, greatest number of a row.
 const BEFORE_KEYS: usize = 3;
@@ -27,7 +28,8 @@ impl SessionLayout {
             let types = function.state_types().into_iter().enumerate();
             fields.extend(types.map(|(index, of)| Field::new(format!("value{call}_{index}"), of, true)));
         }
-        StateShape { schema: Arc::new(Schema::new(fields)), keys: BEFORE_KEYS..BEFORE_KEYS + self.keys.len() }
+        let keys = BEFORE_KEYS..BEFORE_KEYS + self.keys.len();
+        StateShape { schema: Arc::new(Schema::new(fields)), keys, names: vec![0] }
     }
 
     /// Where the saved columns of each function are.
@@ -150,13 +152,30 @@ impl StateTable for SessionAggregator {
         Ok(())
     }
 
-    fn evict(&mut self, watermark: i64) {
+    fn evict(&mut self, watermark: i64) -> Result<()> {
         self.remove_final(watermark);
+        Ok(())
     }
 
     fn size(&self) -> StateSize {
         let values: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
         let bytes = (values + self.keys.size() + self.sessions.size()) as u64;
         StateSize { rows: self.sessions.len() as u64, bytes }
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        *self = SessionAggregator::new(self.layout.clone())?;
+        Ok(())
+    }
+
+    fn wakes(&self, rows: &RecordBatch, _watermark: i64) -> Vec<Option<Wake>> {
+        if !self.layout.evicts || self.layout.mode == OutputMode::Complete {
+            return vec![None; rows.num_rows()];
+        }
+        rows.column(1).as_primitive::<Int64Type>().values().iter().map(|end| Wake::at_watermark(*end)).collect()
+    }
+
+    fn reads_all(&self) -> bool {
+        self.layout.mode == OutputMode::Complete
     }
 }

@@ -158,7 +158,7 @@ fn run(epochs: &[Vec<Row>], layout: &Arc<SessionLayout>, random: &mut Random, wa
             let all: Vec<u32> = (0..changes.num_rows() as u32).collect();
             replayed.state().load(&changes, &all, Scope::Changes).unwrap();
         }
-        replayed.state().evict(watermark);
+        replayed.state().evict(watermark).unwrap();
         let (kept, read) = (operator.state().whole().unwrap(), replayed.state().whole().unwrap());
         assert_eq!(kept.num_rows(), read.num_rows(), "sessions after replaying changes");
         if random.below(2) == 0 {

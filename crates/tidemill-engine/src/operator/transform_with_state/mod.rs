@@ -15,7 +15,7 @@ mod tests;
 use super::aggregate::accumulator::Scope;
 use super::late::LateRows;
 use super::{EpochContext, Keyed, KeyedOutput, KeyedRows, take_rows};
-use crate::state::table::{StateShape, StateSize, StateTable};
+use crate::state::table::{Clock, StateShape, StateSize, StateTable, Wake};
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
@@ -227,7 +227,8 @@ impl Keyed for Process {
     }
 
     fn shape(&self) -> StateShape {
-        StateShape { schema: self.layout.table.schema(), keys: FIRST_KEY..FIRST_KEY + self.layout.keys.len() }
+        let keys = FIRST_KEY..FIRST_KEY + self.layout.keys.len();
+        StateShape { schema: self.layout.table.schema(), keys, names: self.layout.table.names() }
     }
 
     fn migrated(&self, rows: &RecordBatch, operator: &str) -> Result<RecordBatch> {
@@ -265,10 +266,25 @@ impl StateTable for Process {
         self.layout.table.replay(rows, select, &mut lock(&self.state))
     }
 
-    fn evict(&mut self, _watermark: i64) {}
+    fn evict(&mut self, _watermark: i64) -> Result<()> {
+        Ok(())
+    }
 
     fn size(&self) -> StateSize {
         let (rows, bytes) = self.lock().size();
         StateSize { rows, bytes }
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        *self.lock() = PartitionState::new(&self.layout.keys, &self.layout.table.variables)?;
+        Ok(())
+    }
+
+    fn wakes(&self, rows: &RecordBatch, _watermark: i64) -> Vec<Option<Wake>> {
+        let clock = match self.layout.mode {
+            TimeMode::EventTime => Clock::Watermark,
+            TimeMode::ProcessingTime | TimeMode::None => Clock::Alarm,
+        };
+        self.layout.table.wakes(rows, clock, i64::from(self.layout.strict))
     }
 }

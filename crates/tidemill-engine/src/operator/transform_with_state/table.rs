@@ -4,6 +4,7 @@
 
 use super::contract::{Variable, VariableKind};
 use super::state::{Change, LogLine, NEVER, NO_VARIABLE, PartitionState, StateRow};
+use crate::state::table::{Clock, Wake};
 use arrow::array::{Array, ArrayRef, AsArray, Int8Array, Int64Array, StringArray, StructArray, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int8Type, Int64Type, Schema, SchemaRef};
@@ -66,6 +67,30 @@ impl TableLayout {
             }
         }
         Arc::new(Schema::new(fields))
+    }
+
+    /// The columns that, with the key, name a row of what is kept: the variable and a map's key.
+    pub fn names(&self) -> Vec<usize> {
+        let schema = self.schema();
+        let map_keys = schema.fields().iter().enumerate().filter(|(_, field)| field.name().ends_with(MAP_KEY));
+        std::iter::once(1).chain(map_keys.map(|(place, _)| place)).collect()
+    }
+
+    /// When rows of what is kept are to be looked at: timers by `clock`, `late` milliseconds after their
+    /// instant, and what expires by the time of epochs.
+    pub fn wakes(&self, rows: &RecordBatch, clock: Clock, late: i64) -> Vec<Option<Wake>> {
+        let first = FIRST_KEY + self.keys.len();
+        let (names, times) = (rows.column(1), rows.column(first).as_primitive::<Int64Type>());
+        let expiries = rows.column(first + 1).as_primitive::<Int64Type>();
+        let wake = |row: usize| {
+            if names.is_null(row) {
+                let at = times.value(row).saturating_add(late).saturating_mul(1000);
+                return Some(Wake { clock, at });
+            }
+            let at = expiries.is_valid(row).then(|| expiries.value(row).saturating_mul(1000));
+            at.map(|at| Wake { clock: Clock::Epoch, at })
+        };
+        (0..rows.num_rows()).map(wake).collect()
     }
 
     /// Lines of a log as rows.

@@ -1,0 +1,175 @@
+//! Where the state of an operator is in a store:
+//!
+//! ```text
+//! operator 0 group key name     -> rows       a row of state, or several that share key and name
+//! operator clock instant group key -> nothing  look at the key when the clock has reached the instant
+//! ffff name                     -> operator   the number of an operator
+//! fffe operator group           -> count      rows in a group
+//! ```
+//!
+//! `operator` has two bytes, the second place and `group` one each, instants eight, all ordered as they
+//! compare. An entry of a clock is a reminder, never a fact: what it points to may have changed.
+
+use super::groups::group_of;
+use super::table::{Clock, Wake};
+use std::ops::Range;
+use std::sync::Arc;
+use tidemill_core::state::{StateChange, StateStore};
+use tidemill_core::{Error, Result};
+
+const NAMES: [u8; 2] = [0xff, 0xff];
+const COUNTS: [u8; 2] = [0xff, 0xfe];
+const ROWS: u8 = 0;
+/// Operator and kind, before an entry of rows.
+const ROW_HEAD: usize = 3;
+/// Operator, clock, instant and group, before the key of a reminder.
+const WAKE_HEAD: usize = 12;
+
+/// The part of a store that is an operator's.
+#[derive(Clone)]
+pub struct Space {
+    store: Arc<dyn StateStore>,
+    operator: [u8; 2],
+}
+
+/// The operators a store knows, with their numbers.
+///
+/// # Errors
+/// The disk fails.
+pub fn operators(store: &dyn StateStore) -> Result<Vec<(String, u16)>> {
+    let mut known = vec![];
+    let mut visit = |key: &[u8], value: &[u8]| {
+        let number = <[u8; 2]>::try_from(value).map_err(|_| Error::invalid("the stored state is damaged"))?;
+        known.push((String::from_utf8_lossy(&key[NAMES.len()..]).into_owned(), u16::from_be_bytes(number)));
+        Ok(true)
+    };
+    store.scan_prefixes(&[NAMES.to_vec()], &mut visit)?;
+    Ok(known)
+}
+
+impl Space {
+    /// The space of the operator called `name`; a new one if the store does not know it.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn of(store: &Arc<dyn StateStore>, name: &str) -> Result<Space> {
+        let known = operators(&**store)?;
+        let number = match known.iter().find(|(known, _)| known == name) {
+            Some((_, number)) => *number,
+            None => {
+                let number = known.iter().map(|(_, number)| number + 1).max().unwrap_or(0);
+                let key = [&NAMES[..], name.as_bytes()].concat();
+                store.write(vec![StateChange::Put(key, number.to_be_bytes().to_vec())])?;
+                number
+            }
+        };
+        Ok(Space { store: store.clone(), operator: number.to_be_bytes() })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn StateStore {
+        &*self.store
+    }
+
+    fn head(&self, kind: u8) -> [u8; 3] {
+        [self.operator[0], self.operator[1], kind]
+    }
+
+    /// Where an entry of rows is.
+    pub fn place(&self, entry: &[u8]) -> Vec<u8> {
+        [&self.head(ROWS)[..], entry].concat()
+    }
+
+    /// The entry at a place.
+    pub fn entry_at(place: &[u8]) -> &[u8] {
+        &place[ROW_HEAD..]
+    }
+
+    /// From and until of the entries of rows in these groups.
+    pub fn rows(&self, groups: &Range<u16>) -> [Vec<u8>; 2] {
+        let bound = |group: u16| match u8::try_from(group) {
+            Ok(group) => [&self.head(ROWS)[..], &[group]].concat(),
+            Err(_) => self.head(ROWS + 1).to_vec(),
+        };
+        [bound(groups.start), bound(groups.end)]
+    }
+
+    /// Key of a reminder.
+    pub fn wake(&self, wake: Wake, key: &[u8]) -> Vec<u8> {
+        [&self.head(wake.clock as u8)[..], &ordered(wake.at), &[group_of(key)], key].concat()
+    }
+
+    /// Reminders of a clock up to an instant, of keys in these groups: each with its key.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn due(&self, clock: Clock, until: i64, groups: &Range<u16>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut due = vec![];
+        self.reminders(clock, until, groups, &mut |reminder, key| {
+            due.push((reminder.to_vec(), key.to_vec()));
+            true
+        })?;
+        Ok(due)
+    }
+
+    /// The instant of the first reminder of a clock, of keys in these groups.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn next(&self, clock: Clock, groups: &Range<u16>) -> Result<Option<i64>> {
+        let mut next = None;
+        self.reminders(clock, i64::MAX, groups, &mut |reminder, _| {
+            next = reminder.get(3..11).and_then(|bytes| bytes.try_into().ok()).map(instant);
+            false
+        })?;
+        Ok(next)
+    }
+
+    fn reminders(
+        &self,
+        clock: Clock,
+        until: i64,
+        groups: &Range<u16>,
+        see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        let head = self.head(clock as u8);
+        let end = match until.checked_add(1) {
+            Some(after) => [&head[..], &ordered(after)].concat(),
+            None => self.head(clock as u8 + 1).to_vec(),
+        };
+        self.store.scan(&head, &end, &mut |reminder, _| {
+            let is_ours = groups.contains(&u16::from(reminder[WAKE_HEAD - 1]));
+            Ok(!is_ours || see(reminder, &reminder[WAKE_HEAD..]))
+        })
+    }
+
+    fn count_key(&self, group: u8) -> Vec<u8> {
+        [&COUNTS[..], &self.operator, &[group]].concat()
+    }
+
+    /// Rows in each of these groups.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn counts(&self, groups: &Range<u16>) -> Result<Vec<u64>> {
+        let keys: Vec<Vec<u8>> = groups.clone().map(|group| self.count_key(group as u8)).collect();
+        let known = self.store.get(&keys)?;
+        let count =
+            |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+        Ok(known.into_iter().map(count).collect())
+    }
+
+    /// The change that notes how many rows a group has.
+    pub fn counted(&self, group: u8, count: u64) -> StateChange {
+        StateChange::Put(self.count_key(group), count.to_be_bytes().to_vec())
+    }
+}
+
+/// An instant so that bytes compare as instants do.
+fn ordered(at: i64) -> [u8; 8] {
+    ((at as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+fn instant(bytes: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
+}
