@@ -3,6 +3,8 @@
 
 mod args;
 mod cmd;
+#[cfg(debug_assertions)]
+mod fault;
 mod output;
 mod progress;
 mod wiring;

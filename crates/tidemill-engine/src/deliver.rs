@@ -1,12 +1,13 @@
 //! Drives the sinks: every sink gets an epoch's rows once, together with the epoch's number.
 
+use crate::faults::QueryFaults;
 use crate::pipeline::query::SinkTable;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::time::Duration;
 use tidemill_core::sink::{Marker, OutputMode, Sink, SinkRequest, Writer};
-use tidemill_core::{Clock, Epoch, Result};
+use tidemill_core::{Clock, Epoch, Result, Step};
 
 /// A sink while its query runs.
 pub struct Delivery {
@@ -81,6 +82,7 @@ impl Delivery {
         rows: Vec<RecordBatch>,
         has_data: bool,
         clock: &dyn Clock,
+        faults: &QueryFaults,
     ) -> Result<Delivered> {
         let count: u64 = rows.iter().map(|batch| batch.num_rows() as u64).sum();
         let mut delivered = Delivered {
@@ -97,7 +99,9 @@ impl Delivery {
         if self.held.is_none_or(|held| held < epoch) {
             let rows = rows.into_iter().map(|batch| self.renamed(batch)).collect::<Result<Vec<_>>>()?;
             let before = clock.elapsed();
+            faults.at(Step::SinkStaging)?;
             self.sink.commit(epoch, &rows).await?;
+            faults.at(Step::SinkCommitted)?;
             delivered.took = clock.elapsed().saturating_sub(before);
         }
         self.last = Some(epoch);

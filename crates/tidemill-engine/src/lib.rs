@@ -8,6 +8,7 @@ pub mod dataflow;
 pub mod dead_letter;
 pub mod deliver;
 pub mod errors;
+pub mod faults;
 pub mod function;
 pub mod ingest;
 pub mod operator;

@@ -10,6 +10,7 @@ use crate::checkpoint::snapshot::{Snapshot, Snapshots};
 use crate::checkpoint::{durable, ipc};
 use crate::dataflow::Dataflow;
 use crate::deliver::Delivery;
+use crate::faults::QueryFaults;
 use crate::operator::aggregate::accumulator::Scope;
 use crate::state::home::{StateBackends, StateHome};
 use crate::state::reader;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidemill_core::state::StateBackend;
-use tidemill_core::{Epoch, Error, Incarnation, Offsets, Result};
+use tidemill_core::{Epoch, Error, Incarnation, Offsets, Result, Step};
 
 /// A checkpoint that is held and has been read.
 pub struct Checkpoint {
@@ -47,6 +48,8 @@ pub struct Resumed {
     pub used_watermarks: Vec<i64>,
     /// The open end of the journal.
     pub journal: Journal,
+    /// The newest file of the replay log that was read.
+    pub replayed: u64,
     /// The store of state, unless it is in memory.
     pub home: Option<StateHome>,
 }
@@ -138,6 +141,7 @@ impl Checkpoint {
         sinks: &mut [Delivery],
         accept_foreign: bool,
         backends: &StateBackends,
+        faults: &QueryFaults,
     ) -> Result<Resumed> {
         let committed = self.committed();
         let snapshots = Snapshots::list(&self.directory.join("snapshots"))?;
@@ -155,21 +159,26 @@ impl Checkpoint {
             facts.sinks.push(SinkFacts { name: sink.table.clone(), expected: sink.last, marker: sink.marker().await? });
         }
         let (next, holds) = decide(&facts).into_result()?;
+        faults.at(Step::Recovering)?;
         for (sink, held) in sinks.iter_mut().zip(holds) {
             sink.held = held;
         }
         let base = next.0.checked_sub(1).map(Epoch);
         let start = base.and_then(|base| snapshots.newest(base));
         let home = self.restore_snapshot(flow, start, backends)?;
+        faults.at(Step::Recovering)?;
         self.replay_changes(flow, start, base)?;
         let used_watermarks = self.resume_watermarks(flow, start, base);
+        let journal = Journal::start(&self.directory.join("journal"), self.last_segment, self.bytes_since(newest))?;
+        faults.at(Step::Recovering)?;
         Ok(Resumed {
             next,
             recorded: self.plans.range(next..).map(|(_, plan)| plan.clone()).collect(),
             committed,
             offsets: self.offsets(start, next),
             used_watermarks,
-            journal: Journal::start(&self.directory.join("journal"), self.last_segment, self.bytes_since(newest))?,
+            replayed: self.replayed(start, next),
+            journal: journal.breaking(faults.clone()),
             home,
         })
     }
@@ -285,6 +294,11 @@ impl Checkpoint {
             part.watermark.resume(next.max(*used));
         }
         used
+    }
+
+    fn replayed(&self, start: Option<&Snapshot>, next: Epoch) -> u64 {
+        let before = start.map_or(0, |snapshot| snapshot.manifest.replayed);
+        self.plans.range(..next).filter_map(|(_, plan)| plan.replay).fold(before, u64::max)
     }
 
     fn offsets(&self, start: Option<&Snapshot>, next: Epoch) -> BTreeMap<String, Offsets> {

@@ -8,6 +8,10 @@ use crate::dataflow::Dataflow;
 use crate::dataflow::execute::{PartResult, Workers};
 use crate::dataflow::lower::{self, LowerOptions};
 use crate::deliver::{Delivered, Delivery};
+use crate::dead_letter::rate::Rate;
+use crate::dead_letter::replay::Replays;
+use crate::dead_letter::screen::Screen;
+use crate::faults::QueryFaults;
 use crate::ingest::{Ingest, Read};
 use crate::operator::EpochContext;
 use crate::operator::watermark::EventTimes;
@@ -24,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidemill_core::source::Ask;
-use tidemill_core::{Clock, Epoch, Error, Kind, Offsets, Place, Result, SplitRange};
+use tidemill_core::{Clock, Epoch, Error, Kind, Offsets, Place, Result, SplitRange, Step};
 
 /// A query that runs.
 pub struct Running {
@@ -42,7 +46,10 @@ pub struct Running {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) turns: Turns,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) faults: QueryFaults,
     pub(crate) reporter: Reporter,
+    pub(crate) rate: Rate,
+    pub(crate) replays: Replays,
 }
 
 /// What an epoch has computed.
@@ -60,10 +67,15 @@ impl Running {
     pub async fn run(mut self) -> Result<()> {
         while let Some((plan, mut measured)) = self.next_plan().await? {
             self.reporter.begin();
+            self.faults.at(Step::Planned)?;
             self.log(&plan, &mut measured)?;
+            self.faults.at(Step::PlanLogged)?;
             self.refresh(&plan).await?;
-            let reads = self.read(&plan, &mut measured).await?;
+            let mut reads = self.read(&plan, &mut measured).await?;
+            self.set_aside(&plan, &mut reads).await?;
+            self.faults.at(Step::Executing)?;
             let computed = self.compute(&plan, &reads, &mut measured)?;
+            self.faults.at(Step::StatePut)?;
             let delivered = self.deliver(&plan, &computed, &mut measured).await?;
             self.commit(&plan, &mut measured)?;
             self.report(&plan, &reads, &computed, delivered, measured);
@@ -97,10 +109,12 @@ impl Running {
             let now = self.clock.now_micros();
             self.flow.parts.iter_mut().for_each(|part| part.watermark.settle(now));
             let has_data = ranges.values().any(|ranges| !ranges.is_empty());
-            if has_data || self.no_data_due() {
+            let replay = self.replays.waiting()?;
+            if has_data || replay.is_some() || self.no_data_due() {
                 measured.planned(&*self.clock);
                 let tables = self.tables.newest().await?;
-                return Ok(Some((self.plan(ranges, tables, has_data), measured)));
+                let plan = self.plan(ranges, tables, has_data || replay.is_some());
+                return Ok(Some((PlanRecord { replay, ..plan }, measured)));
             }
             self.settle().await?;
             if self.turns.nothing_new(&*self.clock) {
@@ -161,6 +175,7 @@ impl Running {
             has_data,
             watermarks: watermarks.collect(),
             tables,
+            replay: None,
         }
     }
 
@@ -204,8 +219,37 @@ impl Running {
             source.offsets.advance(ranges);
             reads.push((source.table.clone(), read));
         }
+        if let Some(number) = plan.replay {
+            for (table, chunks) in self.replays.chunks(number)? {
+                let source = self.sources.iter().find(|source| source.table == table);
+                let source = source.ok_or_else(|| not_read(&table, number))?;
+                let read = tokio::task::block_in_place(|| source.replay(number, chunks, &self.workers))?;
+                reads.push((table, read));
+            }
+            self.replays.taken = number;
+        }
         measured.read(&*self.clock);
         Ok(reads)
+    }
+
+    /// Takes the records out that would fail the query, when it asks for that; stops when there are too
+    /// many bad ones.
+    async fn set_aside(&mut self, plan: &PlanRecord, reads: &mut [(String, Read)]) -> Result<()> {
+        if self.session.settings.sets_aside() {
+            let screen = Screen::new(&self.flow.parts);
+            for (number, wanted) in self.flow.sources.iter().enumerate() {
+                let ranges = plan.ranges.get(&wanted.table).map_or(&[][..], Vec::as_slice);
+                let read = reads.iter_mut().filter(|(table, _)| *table == wanted.table);
+                let source = self.sources.iter().find(|source| source.table == wanted.table);
+                for ((_, read), source) in read.zip(source) {
+                    let bad = tokio::task::block_in_place(|| screen.bad(number, &read.rows, &self.workers))?;
+                    source.set_aside(read, &bad, ranges).await?;
+                }
+            }
+        }
+        let records: u64 = reads.iter().map(|(_, read)| read.row_count() + read.letters.len() as u64).sum();
+        let bad: u64 = reads.iter().map(|(_, read)| read.letters.len() as u64).sum();
+        self.rate.take(plan.timestamp, records, bad)
     }
 
     /// Step 4.
@@ -217,8 +261,8 @@ impl Running {
             .sources
             .iter()
             .map(|wanted| {
-                let position = reads.iter().position(|(table, _)| *table == wanted.table);
-                position.map(|position| rows[position].clone()).unwrap_or_default()
+                let of = reads.iter().zip(&rows).filter(|((table, _), _)| *table == wanted.table);
+                of.flat_map(|(_, rows)| rows.iter().cloned()).collect()
             })
             .collect();
         let mut parts = Vec::with_capacity(self.flow.parts.len());
@@ -257,8 +301,9 @@ impl Running {
                 None => return Err(no_place_for(letters)),
             }
         }
-        let (epoch, has_data, clock) = (plan.epoch, plan.has_data, &*self.clock);
-        let work = self.sinks.iter_mut().zip(rows).map(|(sink, rows)| sink.deliver(epoch, rows, has_data, clock));
+        let (epoch, has_data, clock, faults) = (plan.epoch, plan.has_data, &*self.clock, &self.faults);
+        let work = self.sinks.iter_mut().zip(rows);
+        let work = work.map(|(sink, rows)| sink.deliver(epoch, rows, has_data, clock, faults));
         let delivered = futures::future::join_all(work).await.into_iter().collect::<Result<Vec<_>>>()?;
         measured.delivered(&*self.clock);
         Ok(delivered)
@@ -340,9 +385,11 @@ impl Running {
             sinks: self.sinks_written(),
             files: BTreeMap::new(),
             store: None,
+            replayed: self.replays.taken,
         };
         let snapshots = self.checkpoint.directory.join("snapshots");
-        let oldest = snapshot::write(&snapshots, manifest, &state, self.resumed.home.as_mut())?;
+        let oldest = snapshot::write(&snapshots, manifest, &state, self.resumed.home.as_mut(), &self.faults)?;
+        self.faults.at(Step::SnapshotTaken)?;
         self.resumed.journal.roll()?;
         let retained = Epoch(plan.epoch.0.saturating_sub(self.session.settings.epochs_retained()));
         self.resumed.journal.forget(oldest.next().min(retained))
@@ -399,8 +446,15 @@ impl Running {
         tokio::select! {
             _ = futures::future::select_all(waits) => {}
             () = self.signals.sleep(longest) => {}
+            () = self.replays.arrival() => {}
         }
     }
+}
+
+/// A replay of records of a table that the query no longer reads.
+fn not_read(table: &str, number: u64) -> Error {
+    Error::new(Kind::Invalid, format!("replay {number} has records of the table '{table}', which the query does not read"))
+        .help("replay them with the pipeline that set them aside")
 }
 
 /// Bad records without a table for them stop the query: nothing is dropped in silence.

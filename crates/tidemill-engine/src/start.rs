@@ -3,8 +3,9 @@
 use crate::dataflow::execute::Workers;
 use crate::dataflow::lower::{LowerOptions, lower};
 use crate::dataflow::{Dataflow, SourceColumns};
-use crate::dead_letter;
+use crate::dead_letter::{self, rate::Rate, replay::Replays};
 use crate::deliver::Delivery;
+use crate::faults::QueryFaults;
 use crate::ingest::Ingest;
 use crate::pipeline::plan::{Attribute, outer_schema};
 use crate::pipeline::query::{Query, SinkTable};
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_core::sink::{OutputMode, Writer};
-use tidemill_core::{Clock, Error, Offsets, Result};
+use tidemill_core::{Clock, Error, Faults, Offsets, Result};
 use tokio::sync::{Notify, watch};
 
 /// How a query is to run.
@@ -37,6 +38,8 @@ pub struct StartOptions {
     pub dead_letter: Option<SinkTable>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Who may break a step; tests only.
+    pub faults: Arc<dyn Faults>,
     /// Who hears of epochs.
     pub listeners: Vec<Arc<dyn Listener>>,
 }
@@ -229,6 +232,7 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         sink: sink.to_owned(),
         incarnation: checkpoint.metadata.incarnation.clone(),
     };
+    let faults = QueryFaults::new(&query.name, options.faults.clone());
     let mut sinks = Vec::with_capacity(query.outputs.len() + 1);
     for output in &query.outputs {
         let schema = outer_schema(&output.plan.attributes);
@@ -239,7 +243,8 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         let opened = Delivery::open(letters, dead_letter::schema(), OutputMode::Append, writer(&letters.name)).await;
         sinks.push(opened.map_err(|error| query.placed(&letters.name, error))?);
     }
-    let mut resumed = checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign, &query.state).await?;
+    let mut resumed =
+        checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign, &query.state, &faults).await?;
     let mut ingests = Vec::with_capacity(query.sources.len());
     for source in &query.sources {
         let columns = flow.sources.iter().find(|columns| columns.table == source.name);
@@ -259,6 +264,7 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         recent.clone(),
         options.listeners.clone(),
     );
+    let replays = Replays::new(&options.checkpoint, resumed.replayed);
     let running = Running {
         name: query.name.clone(),
         session: query.session.clone(),
@@ -272,7 +278,10 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         clock: options.clock.clone(),
         turns: Turns::new(options.trigger, pace.unwrap_or_default()),
         signals: signals.clone(),
+        faults,
         reporter,
+        rate: Rate::new(query.session.settings.dead_letter_limits()),
+        replays,
     };
     Ok((running, id, recent, signals))
 }

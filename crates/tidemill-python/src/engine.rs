@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_connectors::console::Console;
 use tidemill_connectors::memory::{MemorySink, MemoryStore};
 use tidemill_core::options::GivenOption;
-use tidemill_core::{Clock, Error, Options, Registry, Result};
+use tidemill_core::{Clock, Error, NoFaults, Options, Registry, Result};
 use tidemill_engine::pipeline::build::PipelineSpec;
 use tidemill_engine::pipeline::explain;
 use tidemill_engine::pipeline::extension::Extensions;
@@ -257,6 +257,7 @@ fn started(
         accept_foreign: options.accept_foreign,
         dead_letter: Some(letters),
         clock: shared.clock.clone(),
+        faults: Arc::new(NoFaults),
         listeners: vec![shared.monitor.listener()],
     };
     let handle = Arc::new(shared.block_on(start(query, options))?);

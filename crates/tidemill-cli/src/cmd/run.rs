@@ -6,7 +6,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidemill_core::options::GivenOption;
-use tidemill_core::{Error, Kind, Result};
+use tidemill_core::{Error, Faults, Kind, NoFaults, Result};
 use tidemill_engine::case::runner::unshared;
 use tidemill_engine::pipeline::query::Query;
 use tidemill_engine::pipeline::settings::Trigger;
@@ -48,6 +48,11 @@ pub struct Run {
     /// Write to sinks that hold rows this pipeline wrote from another checkpoint: append to them.
     #[arg(long, value_name = "append")]
     new_incarnation: Option<String>,
+
+    /// Break the program at a step of an epoch, to test what follows.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "[QUERY/]STEP:HIT:ACTION", hide = true)]
+    fault: Vec<String>,
 }
 
 impl Run {
@@ -66,6 +71,7 @@ impl Run {
                 return Err(Error::new(Kind::Usage, format!("--new-incarnation takes 'append', not '{other}'")));
             }
         };
+        let faults = self.faults()?;
         let monitor = Monitor::new(wiring::clock(), self.prices(&queries)?);
         let shown = Arc::new(Shown::new(self.progress, wiring::clock()));
         let runtime = wiring::runtime()?;
@@ -78,6 +84,7 @@ impl Run {
                 for query in queries {
                     let listeners: [Arc<dyn Listener>; 2] = [shown.clone(), monitor.listener()];
                     let options = self.options(&query, several, accept_foreign, &registry, listeners.into())?;
+                    let options = StartOptions { faults: faults.clone(), ..options };
                     handles.push(start(query, options).await?);
                 }
                 finish(handles, &monitor, &shown).await
@@ -93,6 +100,15 @@ impl Run {
             output::note(format!("{}: {}\n{}", spec.name, ended.word(), monitor.summary().text()));
         }
         Ok(0)
+    }
+
+    /// Those of the command line: a program that ships has none.
+    fn faults(&self) -> Result<Arc<dyn Faults>> {
+        #[cfg(debug_assertions)]
+        let faults = crate::fault::Planned::parse(&self.fault)?;
+        #[cfg(not(debug_assertions))]
+        let faults = tidemill_core::NoFaults;
+        Ok(Arc::new(faults))
     }
 
     /// What things cost: the option, else the setting, else the list prices.
@@ -154,6 +170,7 @@ impl Run {
             accept_foreign,
             dead_letter: Some(letters),
             clock: wiring::clock(),
+            faults: Arc::new(NoFaults),
             listeners,
         })
     }

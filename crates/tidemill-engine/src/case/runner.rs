@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tidemill_core::options::GivenOption;
-use tidemill_core::{Clock, Error, Registry, Result, types};
+use tidemill_core::{Clock, Error, NoFaults, Registry, Result, types};
 
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,6 +256,7 @@ impl Runner<'_> {
             accept_foreign: false,
             dead_letter: None,
             clock: self.options.clock.clone(),
+            faults: Arc::new(NoFaults),
             listeners: vec![watcher.clone()],
         };
         Ok(Life { queries, options, killed, watcher, replays: false, starts: 0, running: None })

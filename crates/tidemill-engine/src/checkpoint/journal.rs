@@ -12,10 +12,11 @@
 
 use super::durable;
 use super::record::Record;
+use crate::faults::QueryFaults;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tidemill_core::{Epoch, Error, Kind, Result, ResultExt};
+use tidemill_core::{Epoch, Error, Kind, Result, ResultExt, Step};
 
 const MAGIC: &[u8; 8] = b"TIDEMJ01";
 const HEADER: usize = 8;
@@ -30,6 +31,9 @@ pub struct Journal {
     number: u64,
     file: File,
     buffer: Vec<u8>,
+    /// The middles of the plans and commits in the buffer.
+    middles: Vec<(Step, usize)>,
+    faults: QueryFaults,
     /// Bytes since the last snapshot, in this segment and those before it.
     since_snapshot: u64,
 }
@@ -45,7 +49,14 @@ impl Journal {
         let number = last.map_or(0, |last| last + 1);
         let file = create_segment(directory, number)?;
         remove_empty(directory, number)?;
-        Ok(Journal { directory: directory.to_owned(), number, file, buffer: vec![], since_snapshot })
+        let (directory, faults) = (directory.to_owned(), QueryFaults::none());
+        Ok(Journal { directory, number, file, buffer: vec![], middles: vec![], faults, since_snapshot })
+    }
+
+    /// The same, with faults that may break its writes.
+    #[must_use]
+    pub fn breaking(self, faults: QueryFaults) -> Self {
+        Journal { faults, ..self }
     }
 
     /// Adds a record to what the next [`Journal::flush`] writes.
@@ -76,6 +87,12 @@ impl Journal {
         let (length, crc) = (body.len() as u32, crc32fast::hash(body));
         self.buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
         self.buffer[start + 4..start + HEADER].copy_from_slice(&crc.to_le_bytes());
+        let middle = start.midpoint(self.buffer.len());
+        match record {
+            Record::Plan(_) => self.middles.push((Step::PlanTorn, middle)),
+            Record::Commit(_) => self.middles.push((Step::CommitTorn, middle)),
+            Record::Changes { .. } => {}
+        }
         Ok(())
     }
 
@@ -92,7 +109,8 @@ impl Journal {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
+        let from = self.torn()?;
+        let written = self.file.write_all(&self.buffer[from..]).and_then(|()| self.file.sync_data());
         written.map_err(|error| {
             Error::io(format!("cannot write the journal {}", segment(&self.directory, self.number).display()), error)
                 .help(
@@ -101,7 +119,23 @@ impl Journal {
         })?;
         self.since_snapshot += self.buffer.len() as u64;
         self.buffer.clear();
+        self.middles.clear();
         Ok(())
+    }
+
+    /// Writes up to the middle of a record that a fault wants torn, and says how far that is.
+    fn torn(&mut self) -> Result<usize> {
+        let mut from = 0;
+        for (step, middle) in &self.middles {
+            if self.faults.tears(*step) {
+                let path = segment(&self.directory, self.number);
+                let written = self.file.write_all(&self.buffer[from..*middle]);
+                written.map_err(|error| Error::io(format!("cannot write the journal {}", path.display()), error))?;
+                from = *middle;
+            }
+            self.faults.at(*step)?;
+        }
+        Ok(from)
     }
 
     /// Bytes written since the last snapshot: what a start replays.
@@ -138,6 +172,7 @@ impl Journal {
             if *number == self.number || next.is_none_or(|next| next > keep_from) {
                 break;
             }
+            self.faults.at(Step::Forgetting)?;
             let path = segment(&self.directory, *number);
             std::fs::remove_file(&path)
                 .map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;

@@ -20,6 +20,9 @@ pub struct PlanRecord {
     /// What is seen of the tables that are followed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, Offsets>,
+    /// The file of the replay log that is read as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<u64>,
 }
 
 /// The watermarks of one part in an epoch, in milliseconds.

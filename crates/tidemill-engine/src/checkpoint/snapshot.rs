@@ -2,12 +2,13 @@
 //! only when its manifest is there and every file matches it; otherwise the one before is used.
 
 use super::durable;
+use crate::faults::QueryFaults;
 use crate::state::home::{self, StateHome, StoreCopy};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use tidemill_core::{Epoch, Error, Offsets, Result};
+use tidemill_core::{Epoch, Error, Offsets, Result, Step};
 
 /// Snapshots that are kept.
 const KEPT: usize = 2;
@@ -30,6 +31,9 @@ pub struct Manifest {
     /// The store that has the state of every operator, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreCopy>,
+    /// The newest file of the replay log that was read; 0 for none.
+    #[serde(default)]
+    pub replayed: u64,
 }
 
 /// A file of a snapshot.
@@ -63,6 +67,7 @@ pub fn write(
     mut manifest: Manifest,
     state: &BTreeMap<String, Vec<u8>>,
     store: Option<&mut StateHome>,
+    faults: &QueryFaults,
 ) -> Result<Epoch> {
     let name = format!("{:020}-{}", manifest.epoch.0, &uuid::Uuid::new_v4().simple().to_string()[..8]);
     let path = directory.join(name);
@@ -76,11 +81,13 @@ pub fn write(
     manifest.store = store.map(|store| store.copy_to(&path)).transpose()?;
     let text =
         serde_json::to_vec_pretty(&manifest).map_err(|error| Error::bug("a manifest has no JSON").caused_by(error))?;
+    faults.at(Step::SnapshotTorn)?;
     durable::write_new(&path.join("manifest.json"), &text)?;
     // those that a killed process left without a manifest are no snapshots, and must not push one out
     let (whole, partial): (Vec<_>, Vec<_>) = list(directory)?.into_iter().partition(|path| is_whole(path));
     let (old, kept) = whole.split_at(whole.len().saturating_sub(KEPT));
     for path in old.iter().chain(&partial) {
+        faults.at(Step::Forgetting)?;
         std::fs::remove_dir_all(path).map_err(|error| Error::io(format!("cannot remove {}", path.display()), error))?;
     }
     let copies = kept.iter().filter_map(|path| read_manifest(path).ok()?.store).collect::<Vec<_>>();
@@ -175,6 +182,7 @@ mod tests {
             sinks: BTreeMap::new(),
             files: BTreeMap::new(),
             store: None,
+            replayed: 0,
         }
     }
 
@@ -183,7 +191,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for epoch in [5, 9, 12] {
             let state = BTreeMap::from([("a".to_owned(), vec![epoch as u8; 10])]);
-            write(directory.path(), manifest(epoch), &state, None).unwrap();
+            write(directory.path(), manifest(epoch), &state, None, &QueryFaults::none()).unwrap();
         }
         let newest = |limit| {
             let snapshots = Snapshots::list(directory.path()).unwrap();
@@ -199,9 +207,9 @@ mod tests {
     #[test]
     fn a_snapshot_that_was_cut_off_does_not_push_out_a_whole_one() {
         let directory = tempfile::tempdir().unwrap();
-        write(directory.path(), manifest(5), &BTreeMap::new(), None).unwrap();
+        write(directory.path(), manifest(5), &BTreeMap::new(), None, &QueryFaults::none()).unwrap();
         fs_partial(directory.path(), "00000000000000000009-cut");
-        let oldest = write(directory.path(), manifest(12), &BTreeMap::new(), None).unwrap();
+        let oldest = write(directory.path(), manifest(12), &BTreeMap::new(), None, &QueryFaults::none()).unwrap();
         let kept: Vec<_> = list(directory.path()).unwrap().iter().filter_map(|path| epoch_of(path)).collect();
         assert_eq!((oldest, kept), (Epoch(5), vec![Epoch(5), Epoch(12)]));
     }
