@@ -15,8 +15,9 @@ pub const FUNCTION_LINES_MAX: usize = 70;
 pub const MAY_USE: &[(&str, &[&str])] = &[
     ("tidemill-core", &[]),
     ("tidemill-guard", &["tidemill-core"]),
-    ("tidemill-engine", &["tidemill-core"]),
-    ("tidemill-connectors", &["tidemill-core"]),
+    ("tidemill-objects", &["tidemill-core"]),
+    ("tidemill-engine", &["tidemill-core", "tidemill-objects"]),
+    ("tidemill-connectors", &["tidemill-core", "tidemill-objects"]),
     ("tidemill-ops", &["tidemill-core", "tidemill-engine", "tidemill-guard"]),
     ("tidemill-cli", &["tidemill-core", "tidemill-engine", "tidemill-connectors", "tidemill-guard", "tidemill-ops"]),
     ("tidemill-python", &["tidemill-core", "tidemill-engine", "tidemill-connectors", "tidemill-guard", "tidemill-ops"]),
