@@ -6,6 +6,7 @@
 pub mod console;
 pub mod delta;
 pub mod durable;
+pub mod feast;
 pub mod files;
 pub mod format;
 pub mod generator;
@@ -14,6 +15,7 @@ pub mod log;
 mod marker;
 pub mod memory;
 mod names;
+pub mod redis;
 mod registry;
 pub mod schema_registry;
 mod topics;

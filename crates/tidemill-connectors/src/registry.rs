@@ -13,10 +13,13 @@ pub fn register(registry: &mut Registry) {
 
     registry.add_sink(crate::console::Console::default());
     registry.add_sink(crate::delta::DeltaSinkConnector::default());
+    registry.add_sink(crate::feast::FeastSinkConnector);
     registry.add_sink(crate::files::sink::FilesSink::default());
     registry.add_sink(crate::kafka::KafkaSinkConnector::default());
     registry.add_sink(crate::log::LogSinkConnector::default());
+    registry.add_sink(crate::redis::RedisSinkConnector);
 
+    registry.add_format(crate::format::avro::Avro);
     registry.add_format(crate::format::csv::Csv);
     registry.add_format(crate::format::json::Json);
     registry.add_format(crate::format::parquet::Parquet);

@@ -46,6 +46,24 @@ impl Encoder for JsonEncoder {
     }
 }
 
+/// Prints single values of one column.
+pub(crate) struct Values<'a>(Printer<'a>);
+
+impl<'a> Values<'a> {
+    /// For the values of `array`; fields of structs that are NULL are left out.
+    ///
+    /// # Errors
+    /// A type outside `tidemill_core::types`.
+    pub fn new(array: &'a dyn Array) -> Result<Self> {
+        Ok(Values(Printer::new(array, false)?))
+    }
+
+    /// Prints the value of `row`, which is not NULL.
+    pub fn print(&self, row: usize, out: &mut Vec<u8>) {
+        self.0.print(row, out);
+    }
+}
+
 /// The fields of an object.
 struct Fields<'a> {
     /// Each as it begins, `"name":`, and what prints its values.
