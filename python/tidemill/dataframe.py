@@ -17,6 +17,7 @@ from tidemill.errors import (
     AnalysisException,
     IllegalArgumentException,
     PySparkAttributeError,
+    PySparkValueError,
     refused_on_stream,
     wrong_type,
 )
@@ -212,6 +213,8 @@ class DataFrame:
         """Sorts by columns, ascending unless ``ascending=False`` or a column's own ``desc()`` says otherwise. A stream
         can be sorted only as the whole result of an aggregation, in output mode complete."""
         keys = [sort_key(column) for column in to_columns(cols)]
+        if not keys:
+            raise PySparkValueError("orderBy needs at least one column", "CANNOT_BE_EMPTY")
         ascending = kwargs.get("ascending", True)
         directions = ascending if isinstance(ascending, (list, tuple)) else [ascending] * len(keys)
         if len(directions) != len(keys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import os
 import shutil
 import tempfile
@@ -207,4 +208,8 @@ def error(raised: BaseException | None, phase: str, batch: int) -> dict[str, Any
     """An error as case files name it."""
     condition = getattr(raised, "getCondition", lambda: None)()
     message = str(raised).split("\n")[0][:300]
+    # what fails while a query is planned comes wrapped
+    wrapped = re.search(r"terminated with exception: \[([A-Z0-9_.]+)\]", message)
+    if condition == "STREAM_FAILED" and wrapped:
+        condition = wrapped[1]
     return {"phase": phase, "class": condition, "batch": batch, "message": message}

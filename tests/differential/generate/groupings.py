@@ -147,6 +147,8 @@ def having(make: Maker, sql: str, python: str, chosen: list[Chosen]) -> tuple[st
 def order(make: Maker, sql: str, python: str, by: list[Key], chosen: list[Chosen]) -> tuple[str, str]:
     """ORDER BY all columns, so that there is one order; LIMIT above it."""
     names = [key.shown.split(" AS ")[-1] for key in by] + [one.name for one in chosen if one.aggregate.gives]
+    if not names:
+        return sql, python
     make.draw.shuffle(names)
     down = [make.chance(0.4) for _ in names]
     sql += " ORDER BY " + ", ".join(

@@ -6,7 +6,7 @@ use crate::pipeline::analysis::coerce;
 use crate::pipeline::analysis::expression::to_common;
 use crate::pipeline::analysis::scope::Scope;
 use crate::pipeline::analysis::typed::Typed;
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StructArray, UInt32Array, make_comparator};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StructArray, UInt32Array, make_comparator};
 use arrow::compute::{self, SortOptions};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use datafusion::common::ScalarValue;
@@ -93,7 +93,7 @@ fn field_of_each(
         let list = arguments[0].as_list::<i32>();
         let values = take_field(list.values().as_struct(), position)?;
         let field = Arc::new(Field::new_list_field(element.clone(), true));
-        let list = arrow::array::ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned())?;
+        let list = ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned())?;
         Ok(Arc::new(list) as ArrayRef)
     });
     Ok(Typed::new(expr, result, name))
@@ -286,7 +286,7 @@ fn array(context: &CallContext<'_>, arguments: Vec<Typed>) -> Result<Typed> {
                 }
             };
             let offsets = arrow::buffer::OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
-            Ok(Arc::new(arrow::array::ListArray::try_new(field.clone(), offsets, values, None)?) as ArrayRef)
+            Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, None)?) as ArrayRef)
         });
     Ok(Typed::new(expr, result, ""))
 }
@@ -321,4 +321,19 @@ fn size(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
         Ok(Arc::new(lengths) as ArrayRef)
     });
     Ok(Typed::new(expr, DataType::Int32, ""))
+}
+/// A map as the array of its entries, which has the same hash.
+pub fn entries(map: Typed) -> Typed {
+    let element = match &map.data_type {
+        DataType::Map(entries, _) => entries.data_type().clone(),
+        _ => DataType::Null,
+    };
+    let (parameters, result) = (types::name(&map.data_type), types::array_of(element));
+    let expr = Native::call("map_as_entries", parameters, result.clone(), vec![map.expr], |arguments, _| {
+        let map = arguments[0].as_map();
+        let (entries, nulls) = (Arc::new(map.entries().clone()), map.nulls().cloned());
+        let field = Arc::new(Field::new_list_field(entries.data_type().clone(), true));
+        Ok(Arc::new(ListArray::try_new(field, map.offsets().clone(), entries, nulls)?))
+    });
+    Typed::new(expr, result, map.name)
 }

@@ -1,4 +1,6 @@
 //! Functions of doubles to doubles, by table: `sin`, `log10`, `cbrt`. Where a logarithm has no value it is NULL.
+//!
+//! The last digit is that of fdlibm, as in Java's StrictMath: `libm` is a port of it.
 
 use crate::function::native::Native;
 use crate::function::{CallContext, Entry, as_double, as_int};
@@ -20,25 +22,25 @@ macro_rules! unary {
 
 pub const UNARY: &[Entry] = unary! {
     "sqrt" => |x| Some(x.sqrt()),
-    "exp" => |x| Some(x.exp()),
-    "expm1" => |x| Some(x.exp_m1()),
+    "exp" => |x| Some(libm::exp(x)),
+    "expm1" => |x| Some(libm::expm1(x)),
     "cbrt" => |x| Some(x.cbrt()),
-    "ln" => |x| above(x, 0.0, f64::ln),
-    "log10" => |x| above(x, 0.0, f64::log10),
-    "log2" => |x| above(x, 0.0, f64::log2),
-    "log1p" => |x| above(x, -1.0, f64::ln_1p),
-    "sin" => |x| Some(x.sin()),
-    "cos" => |x| Some(x.cos()),
-    "tan" => |x| Some(x.tan()),
-    "cot" => |x| Some(1.0 / x.tan()),
-    "sec" => |x| Some(1.0 / x.cos()),
-    "csc" => |x| Some(1.0 / x.sin()),
-    "asin" => |x| Some(x.asin()),
-    "acos" => |x| Some(x.acos()),
-    "atan" => |x| Some(x.atan()),
-    "sinh" => |x| Some(x.sinh()),
-    "cosh" => |x| Some(x.cosh()),
-    "tanh" => |x| Some(x.tanh()),
+    "ln" => |x| above(x, 0.0, libm::log),
+    "log10" => |x| above(x, 0.0, libm::log10),
+    "log2" => |x| above(x, 0.0, |x| libm::log(x) / libm::log(2.0)),
+    "log1p" => |x| above(x, -1.0, libm::log1p),
+    "sin" => |x| Some(libm::sin(x)),
+    "cos" => |x| Some(libm::cos(x)),
+    "tan" => |x| Some(libm::tan(x)),
+    "cot" => |x| Some(1.0 / libm::tan(x)),
+    "sec" => |x| Some(1.0 / libm::cos(x)),
+    "csc" => |x| Some(1.0 / libm::sin(x)),
+    "asin" => |x| Some(libm::asin(x)),
+    "acos" => |x| Some(libm::acos(x)),
+    "atan" => |x| Some(libm::atan(x)),
+    "sinh" => |x| Some(libm::sinh(x)),
+    "cosh" => |x| Some(libm::cosh(x)),
+    "tanh" => |x| Some(libm::tanh(x)),
     "asinh" => |x| Some(x.asinh()),
     "acosh" => |x| Some(x.acosh()),
     "atanh" => |x| Some(x.atanh()),
@@ -49,11 +51,11 @@ pub const UNARY: &[Entry] = unary! {
 
 pub const ENTRIES: &[Entry] = &[
     Entry { names: &["log"], arguments: (1, 2), build: log },
-    Entry { names: &["pow", "power"], arguments: (2, 2), build: |context, given| of_two(context, given, f64::powf) },
+    Entry { names: &["pow", "power"], arguments: (2, 2), build: |context, given| of_two(context, given, libm::pow) },
     Entry {
         names: &["atan2"],
         arguments: (2, 2),
-        build: |context, given| of_two(context, given, |y, x| (y + 0.0).atan2(x + 0.0)),
+        build: |context, given| of_two(context, given, |y, x| libm::atan2(y + 0.0, x + 0.0)),
     },
     Entry { names: &["hypot"], arguments: (2, 2), build: |context, given| of_two(context, given, f64::hypot) },
     Entry { names: &["sign", "signum"], arguments: (1, 1), build: sign },
@@ -117,7 +119,7 @@ fn log(context: &CallContext<'_>, mut arguments: Vec<Typed>) -> Result<Typed> {
                 return None;
             }
             let (base, value) = (base.value(row), value.value(row));
-            Some(if base == std::f64::consts::E { value.ln() } else { value.ln() / base.ln() })
+            Some(if base == std::f64::consts::E { libm::log(value) } else { libm::log(value) / libm::log(base) })
         });
         Ok(Arc::new(logs.collect::<Float64Array>()) as ArrayRef)
     });

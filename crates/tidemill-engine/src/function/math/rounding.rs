@@ -204,7 +204,10 @@ fn whole(context: &CallContext<'_>, mut arguments: Vec<Typed>, mode: Mode, cut: 
     let shown = format!("{plain}({})", shown.join(", "));
     let value = arguments.remove(0);
     if is_integer(&value.data_type) {
-        return Ok(value.widened(&DataType::Int64).named(shown));
+        let value = value.widened(&DataType::Int64);
+        // a call, and no literal any more: beside a decimal it counts as any BIGINT
+        let same = Native::call(plain, "", DataType::Int64, vec![value.expr], |arguments, _| Ok(arguments[0].clone()));
+        return Ok(Typed::new(same, DataType::Int64, shown));
     }
     if let DataType::Decimal128(precision, scale) = value.data_type {
         let typed = round_decimal(value, precision, scale, 0, mode);

@@ -5,15 +5,14 @@ use super::accumulator::{Accumulator, AggregateFunction, Saved, Scope, Selected}
 use super::hyperloglog::Estimator;
 use super::{Built, Entry, Modifiers, expect_arguments, interval};
 use crate::errors::from_datafusion;
-use crate::function::native::Native;
-use crate::function::{self, CallContext, library, math};
+use crate::function::{self, CallContext, library, math, nested};
 use crate::pipeline::analysis::typed::Typed;
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray};
-use arrow::datatypes::{DataType, Field, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, when};
 use std::sync::Arc;
-use tidemill_core::{Error, Result, types};
+use tidemill_core::{Error, Result};
 
 pub const ENTRIES: &[Entry] = &[Entry { names: &["approx_count_distinct"], build }];
 
@@ -50,34 +49,20 @@ fn hashed(argument: Typed, context: &CallContext<'_>) -> Result<Typed> {
     let argument = match argument.data_type {
         DataType::Null => return Ok(argument.widened(&DataType::Int64)),
         DataType::Duration(_) | DataType::Interval(_) => interval::units(argument),
-        DataType::Map(..) => entries(argument),
+        DataType::Map(..) => nested::entries(argument),
         DataType::Float32 | DataType::Float64 => math::normalized_float(argument),
         _ => argument,
     };
     let is_null = argument.expr.clone().is_null();
     let hash = match argument.data_type {
         DataType::List(_) | DataType::Struct(_) => function::build("xxhash64", vec![argument], context)?,
+        // the library hashes a constant once, not for every row
+        _ if argument.as_literal().is_some() => function::build("xxhash64", vec![argument], context)?,
         _ => library::call(datafusion_spark::function::hash::xxhash64(), vec![argument])?,
     };
     let null = Expr::Literal(ScalarValue::Int64(None), None);
     let expr = when(is_null, null).otherwise(hash.expr).map_err(from_datafusion)?;
     Ok(Typed::new(expr, DataType::Int64, hash.name))
-}
-
-/// A map as the array of its entries, which has the same hash.
-fn entries(map: Typed) -> Typed {
-    let element = match &map.data_type {
-        DataType::Map(entries, _) => entries.data_type().clone(),
-        _ => DataType::Null,
-    };
-    let (parameters, result) = (types::name(&map.data_type), types::array_of(element));
-    let expr = Native::call("map_as_entries", parameters, result.clone(), vec![map.expr], |arguments, _| {
-        let map = arguments[0].as_map();
-        let (entries, nulls) = (Arc::new(map.entries().clone()), map.nulls().cloned());
-        let field = Arc::new(Field::new_list_field(entries.data_type().clone(), true));
-        Ok(Arc::new(ListArray::try_new(field, map.offsets().clone(), entries, nulls)?))
-    });
-    Typed::new(expr, result, map.name)
 }
 
 #[derive(Debug)]

@@ -1,10 +1,15 @@
 //! Rows that are the same.
 
+use super::typed::Typed;
 use super::{Analyzer, Bound, refuse};
+use crate::function::nested;
 use crate::pipeline::expression::Expression;
-use crate::pipeline::plan::{Node, Plan};
+use crate::pipeline::plan::{Attribute, Node, Plan};
 use crate::pipeline::relation::Grouping;
 use crate::pipeline::text::Spot;
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
+use std::sync::Arc;
 use tidemill_core::Result;
 
 impl Analyzer<'_> {
@@ -19,6 +24,8 @@ impl Analyzer<'_> {
         if columns.is_empty() {
             keys = plan.attributes.iter().map(|attribute| attribute.id).collect();
         }
+        let shown = plan.attributes.clone();
+        let plan = if within_watermark { self.with_entries(plan, &mut keys) } else { plan };
         for key in &keys {
             if plan.attribute(*key).is_some_and(|attribute| !super::coerce::is_groupable(&attribute.data_type)) {
                 return Err(refuse::unsupported(
@@ -37,8 +44,36 @@ impl Analyzer<'_> {
             .help("call withWatermark first"));
         }
         let (attributes, streaming) = (plan.attributes.clone(), plan.streaming);
-        let node = Node::Deduplicate { input: plan, keys, within_watermark };
-        Ok(self.bound(Plan { node, attributes, streaming }, scope))
+        let more = attributes.len() > shown.len();
+        let plan = Plan { node: Node::Deduplicate { input: plan, keys, within_watermark }, attributes, streaming };
+        if !more {
+            return Ok(self.bound(plan, scope));
+        }
+        let list = shown.iter().map(Attribute::reference).collect();
+        let node = Node::Project { input: Arc::new(plan), list };
+        Ok(self.bound(Plan { node, attributes: shown, streaming }, scope))
+    }
+
+    /// The plan with a column more for every key that is a map: its entries, which are the key instead. Spark
+    /// takes maps as they are written for `dropDuplicatesWithinWatermark`, and for nothing else.
+    fn with_entries(&self, plan: Arc<Plan>, keys: &mut [u32]) -> Arc<Plan> {
+        let mut list: Vec<Expr> = plan.attributes.iter().map(Attribute::reference).collect();
+        let mut attributes = plan.attributes.clone();
+        for key in keys.iter_mut() {
+            let map = plan.attribute(*key).filter(|attribute| matches!(attribute.data_type, DataType::Map(..)));
+            if let Some(map) = map {
+                let entries = nested::entries(Typed::new(map.reference(), map.data_type.clone(), map.name.clone()));
+                let attribute = self.attribute(entries.name, entries.data_type);
+                list.push(entries.expr);
+                *key = attribute.id;
+                attributes.push(attribute);
+            }
+        }
+        if list.len() == plan.attributes.len() {
+            return plan;
+        }
+        let streaming = plan.streaming;
+        Arc::new(Plan { node: Node::Project { input: plan, list }, attributes, streaming })
     }
 
     pub(super) fn distinct(&self, bound: Bound) -> Result<Bound> {

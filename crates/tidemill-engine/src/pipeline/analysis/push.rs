@@ -9,12 +9,14 @@
 
 use super::push_join;
 use super::typed::Typed;
+use crate::function::native::Native;
 use crate::pipeline::plan::{Attribute, Node, Plan, attribute_id, references};
+use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator, Volatility};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tidemill_core::Result;
 
@@ -51,6 +53,14 @@ impl Pusher {
             Node::Filter { input, condition } => (input.clone(), conjuncts(condition)),
             Node::StreamJoin { .. } => return push_join::settled(&plan),
             Node::StaticJoin { .. } => return push_join::settled_static(&plan),
+            Node::Explode { input, argument, outer: false, .. } => {
+                return with_rows_to_take_apart(&plan, input, argument);
+            }
+            // a row without a time is in no window
+            Node::Window { input, time, .. } if is_stable(time) => {
+                let below = sunk(&Expr::IsNotNull(Box::new(time.clone())), input, false)?;
+                return Ok(below.map_or(plan.clone(), |below| Arc::new(plan.with_inputs(vec![below]))));
+            }
             _ => return Ok(plan),
         };
         // one that goes down may let another follow
@@ -66,11 +76,41 @@ impl Pusher {
                 break;
             }
         }
+        // what stays may still say that something below is not NULL
+        for id in kept.iter().flat_map(push_join::compared).collect::<BTreeSet<u32>>() {
+            let Some(attribute) = input.attribute(id) else { continue };
+            let new = Expr::IsNotNull(Box::new(attribute.reference()));
+            if !push_join::holds(&input, &new)?
+                && let Some(below) = sunk(&new, &input, false)?
+            {
+                input = below;
+            }
+        }
         Ok(match kept.into_iter().reduce(both) {
             None => input,
             Some(condition) => filter(input, condition),
         })
     }
+}
+
+/// A generator whose input has only rows that it brings something out of.
+fn with_rows_to_take_apart(plan: &Arc<Plan>, input: &Arc<Plan>, argument: &Expr) -> Result<Arc<Plan>> {
+    if references(argument).is_empty() || !is_stable(argument) {
+        return Ok(plan.clone());
+    }
+    let not_empty = Native::call("has_elements", "", DataType::Boolean, vec![argument.clone()], |arguments, rows| {
+        let array = &arguments[0];
+        let length = |row: usize| match array.data_type() {
+            DataType::Map(..) => array.as_map().value_length(row),
+            _ => array.as_list::<i32>().value_length(row),
+        };
+        let has = (0..rows).map(|row| array.is_valid(row) && length(row) > 0);
+        Ok(Arc::new(BooleanArray::from(has.collect::<Vec<bool>>())))
+    });
+    Ok(match sunk(&not_empty, input, false)? {
+        Some(below) => Arc::new(plan.with_inputs(vec![below])),
+        None => plan.clone(),
+    })
 }
 
 /// The plan with the condition below a watermark or a grouping in it; `None` when it cannot get there.

@@ -260,15 +260,24 @@ fn filters(plan: &Arc<Plan>, out: &mut Vec<Expr>) -> Result<()> {
 }
 
 /// True when the rows of a plan are known to fulfil a condition.
-fn holds(plan: &Arc<Plan>, condition: &Expr) -> Result<bool> {
+pub(super) fn holds(plan: &Arc<Plan>, condition: &Expr) -> Result<bool> {
     let mut known = Vec::new();
     filters(plan, &mut known)?;
     Ok(known.contains(condition))
 }
 
 /// The columns that make an expression NULL when they are NULL themselves.
-fn compared(expr: &Expr) -> Vec<u32> {
-    const STRICT: [&str; 7] = ["normalize_float", "cast", "add_interval", "add_months", "add", "subtract", "get_field"];
+pub(super) fn compared(expr: &Expr) -> Vec<u32> {
+    const STRICT: [&str; 8] = [
+        "normalize_float",
+        "cast",
+        "add_interval",
+        "add_months",
+        "add",
+        "subtract",
+        "get_field",
+        "date_from_unix_date",
+    ];
     let mut columns = Vec::new();
     let walked = expr.apply(|node| {
         Ok(match node {
