@@ -4,11 +4,13 @@ use super::errors::{failed, store_failed};
 use crate::durable::Disk;
 use crate::names;
 use deltalake::kernel::transaction::TransactionError;
-use deltalake::logstore::{CommitOrBytes, LogStoreRef};
+use deltalake::logstore::{CommitOrBytes, LogStoreRef, StorageConfig, default_logstore};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use object_store::ObjectStoreExt;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tidemill_core::{Error, Kind, Result, ResultExt};
 use url::Url;
 
@@ -35,6 +37,8 @@ pub(crate) struct Home {
     storage: HashMap<String, String>,
     /// The directory, for a table on a local disk.
     directory: Option<PathBuf>,
+    /// The object store, where the library has none for the URL.
+    store: Option<Arc<dyn ObjectStore>>,
 }
 
 impl Home {
@@ -65,7 +69,8 @@ impl Home {
         let place = path.to_owned();
         let Some(directory) = directory else {
             let url = url.ok_or_else(wrong)?;
-            return Ok(Home { place, url, storage, directory: None });
+            let store = if url.scheme() == "gs" { Some(google(&url, &storage, &place)?) } else { None };
+            return Ok(Home { place, url, storage, directory: None, store });
         };
         if is_written {
             Disk::default().create_directory(&directory)?;
@@ -74,14 +79,14 @@ impl Home {
         let failure = |cause| Error::io(format!("cannot open {}", directory.display()), cause);
         let directory = std::fs::canonicalize(&directory).map_err(failure)?;
         let url = Url::from_directory_path(&directory).map_err(|()| wrong())?;
-        Ok(Home { place, url, storage, directory: Some(directory) })
+        Ok(Home { place, url, storage, directory: Some(directory), store: None })
     }
 
-    /// A directory that is treated as an object store is: through the library, with conditional puts.
+    /// A table at the root of an object store.
     #[cfg(test)]
-    pub(crate) fn as_store(directory: &Path) -> Home {
-        let url = Url::from_directory_path(directory).unwrap();
-        Home { place: url.to_string(), url, storage: HashMap::new(), directory: None }
+    pub(crate) fn in_store(store: Arc<dyn ObjectStore>) -> Home {
+        let url = Url::parse("memory:///").unwrap();
+        Home { place: url.to_string(), url, storage: HashMap::new(), directory: None, store: Some(store) }
     }
 
     /// The table there; not loaded yet, and perhaps not there.
@@ -89,9 +94,43 @@ impl Home {
     /// # Errors
     /// An unknown kind of URL or a wrong storage option.
     pub(crate) fn table(&self) -> Result<DeltaTable> {
+        if let Some(store) = &self.store {
+            let log = default_logstore(store.clone(), store.clone(), &self.url, &StorageConfig::default());
+            return Ok(DeltaTable::new(log));
+        }
         let builder = DeltaTableBuilder::from_url(self.url.clone());
         let built = builder.and_then(|builder| builder.with_storage_options(self.storage.clone()).build());
         built.map_err(|error| failed("open", &self.place, error))
+    }
+
+    /// Where a file of the table is in its store.
+    ///
+    /// # Errors
+    /// A name outside the table.
+    pub(crate) fn location(&self, name: &str) -> Result<object_store::path::Path> {
+        let wrong = || format!("'{name}' is no file of the delta table at {}", self.place);
+        object_store::path::Path::parse(name).context(Kind::Invalid, wrong)
+    }
+
+    /// Deletes a file; one that is gone already does not matter.
+    ///
+    /// # Errors
+    /// The place refuses it.
+    pub(crate) async fn delete(&self, log: &LogStoreRef, name: &str) -> Result<()> {
+        if let Some(directory) = &self.directory {
+            return match std::fs::remove_file(directory.join(name)) {
+                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::io(format!("cannot delete {}", directory.join(name).display()), cause))
+                }
+                _ => Ok(()),
+            };
+        }
+        match log.object_store(None).delete(&self.location(name)?).await {
+            Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => {
+                Err(store_failed("delete a file of", &self.place, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory, for a table on a local disk.
@@ -119,9 +158,7 @@ impl Home {
                     .context(Kind::Bug, || "the thread that writes a file ended early".into())?
             }
             None => {
-                let path = object_store::path::Path::parse(name)
-                    .context(Kind::Bug, || format!("'{name}' is no path in an object store"))?;
-                let put = log.object_store(None).put(&path, content.into()).await;
+                let put = log.object_store(None).put(&self.location(name)?, content.into()).await;
                 put.map(|_| ()).map_err(|error| store_failed("write a file of", &self.place, error))
             }
         }
@@ -161,6 +198,13 @@ impl Home {
         }
         Disk::default().sync_directory(&log)
     }
+}
+
+/// Google Cloud Storage, below the table's URL.
+fn google(url: &Url, storage: &HashMap<String, String>, place: &str) -> Result<Arc<dyn ObjectStore>> {
+    let parsed = object_store::parse_url_opts(url, storage);
+    let (store, prefix) = parsed.map_err(|error| store_failed("open", place, error))?;
+    Ok(Arc::new(PrefixStore::new(store, prefix)))
 }
 
 fn check_writable(directory: &Path) -> Result<()> {

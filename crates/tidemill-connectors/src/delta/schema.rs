@@ -1,7 +1,7 @@
 //! Columns of a table and of rows: which types Delta has, and whether rows fit.
 
 use super::table::Layout;
-use arrow::array::{ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -132,9 +132,9 @@ pub(crate) fn check(layout: &Layout, rows: &SchemaRef, place: &str) -> Result<()
         let own = layout.schema.fields().iter().find(|own| own.name().eq_ignore_ascii_case(field.name()));
         let Some(own) = own else {
             return Err(Error::invalid(format!("the delta table at {place} has no column '{}'", field.name()))
-                .help("select the table's columns only, or add the column to the table"));
+                .help("select the table's columns only, or say merge_schema = 'true' to add the column to the table"));
         };
-        if !same(own.data_type(), field.data_type()) {
+        if !fits(own.data_type(), field.data_type()) {
             return Err(Error::invalid(format!(
                 "column '{}' is {} in the delta table at {place} and {} in the rows",
                 own.name(),
@@ -145,6 +145,20 @@ pub(crate) fn check(layout: &Layout, rows: &SchemaRef, place: &str) -> Result<()
         }
     }
     Ok(())
+}
+
+/// True when values of type `given` can be stored in a column of type `own` without loss: the same type, or
+/// a narrower number, as Spark casts them on writing. The fields of structs may be fewer.
+pub(crate) fn fits(own: &DataType, given: &DataType) -> bool {
+    use DataType::{Float32, Float64, Int8, Int16, Int32, Int64, Struct};
+    match (own, given) {
+        (Int16, Int8) | (Int32, Int8 | Int16) | (Int64, Int8 | Int16 | Int32) | (Float64, Float32) => true,
+        (Struct(own), Struct(given)) => given.iter().all(|given| {
+            let found = own.iter().find(|own| own.name().eq_ignore_ascii_case(given.name()));
+            found.is_some_and(|own| fits(own.data_type(), given.data_type()))
+        }),
+        _ => same(own, given),
+    }
 }
 
 /// Equal but for the names inside lists and maps and for what may be null.
@@ -177,7 +191,7 @@ pub(crate) fn fit(layout: &Layout, rows: &RecordBatch, place: &str) -> Result<Re
         let at = given.fields().iter().position(|given| given.name().eq_ignore_ascii_case(field.name()));
         let column = match at {
             Some(at) if rows.column(at).data_type() == field.data_type() => rows.column(at).clone(),
-            Some(at) => cast(rows.column(at), field.data_type())?,
+            Some(at) => fit_column(rows.column(at), field.data_type())?,
             None => new_null_array(field.data_type(), rows.num_rows()),
         };
         if !field.is_nullable() && column.null_count() > 0 {
@@ -193,6 +207,23 @@ pub(crate) fn fit(layout: &Layout, rows: &RecordBatch, place: &str) -> Result<Re
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     RecordBatch::try_new_with_options(layout.schema.clone(), columns.collect::<Result<Vec<_>>>()?, &options)
         .context(Kind::Bug, || "rows do not fit the table they were made for".into())
+}
+
+/// A column as the table stores it; fields that a struct has not are null.
+fn fit_column(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
+    let (DataType::Struct(fields), Some(given)) = (wanted, column.as_struct_opt()) else {
+        return Ok(if column.data_type() == wanted { column.clone() } else { cast(column, wanted)? });
+    };
+    let columns = fields.iter().map(|field| -> Result<ArrayRef> {
+        let at = given.fields().iter().position(|given| given.name().eq_ignore_ascii_case(field.name()));
+        match at {
+            Some(at) => fit_column(given.column(at), field.data_type()),
+            None => Ok(new_null_array(field.data_type(), given.len())),
+        }
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let rows = StructArray::try_new_with_length(fields.clone(), columns, given.nulls().cloned(), given.len());
+    Ok(Arc::new(rows?))
 }
 
 #[cfg(test)]

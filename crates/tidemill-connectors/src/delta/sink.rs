@@ -1,52 +1,25 @@
 //! A Delta table as a sink.
 
-use super::commit::{Commit, open};
+use super::commit::{Change, Commit};
+use super::compact::Compaction;
+use super::files::Shape;
 use super::home::Home;
+use super::keys::Keys;
 use super::marks;
+use super::merge::Merger;
+use super::open::{Asked, open};
+use super::options::{DESCRIPTION, Settings};
 use super::table::{Layout, Table};
+use super::upkeep::Upkeep;
 use crate::marker;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
+use tidemill_core::describe::Description;
 use tidemill_core::sink::{Marker, OutputMode, Sink, SinkConnector, SinkRequest, Writer};
 use tidemill_core::{Clock, Epoch, Options, Result, SystemClock};
-
-static DESCRIPTION: Description = Description {
-    name: "delta",
-    role: Role::Sink,
-    summary: "writes a Delta Lake table, on a local disk or in an object store",
-    guarantee: Guarantee::ExactlyOnce,
-    options: &[
-        OptionSpec::new(
-            "path",
-            OptionKind::Location,
-            "directory or URL of the table (s3://, abfss://, az://); made when it is not there",
-        )
-        .required(),
-        OptionSpec::new(
-            "partition_by",
-            OptionKind::Text,
-            "columns that choose the directory, with commas between; fixed when the table is made",
-        ),
-        OptionSpec::new("storage.aws_secret_access_key", OptionKind::Secret, "secret key for s3://"),
-        OptionSpec::new("storage.azure_storage_account_key", OptionKind::Secret, "account key for abfss:// and az://"),
-        OptionSpec::new(
-            "storage.azure_storage_client_secret",
-            OptionKind::Secret,
-            "client secret for abfss:// and az://",
-        ),
-        OptionSpec::new(
-            "storage.azure_storage_sas_token",
-            OptionKind::Secret,
-            "access signature for abfss:// and az://",
-        ),
-        OptionSpec::new("storage.*", OptionKind::Text, "an option of the object store, such as storage.aws_region"),
-    ],
-    example: "connector = 'delta', path = 'data/daily_totals', partition_by = 'day'",
-};
 
 /// Opens a Delta table as a sink.
 pub struct DeltaSinkConnector {
@@ -72,31 +45,51 @@ impl SinkConnector for DeltaSinkConnector {
         &DESCRIPTION
     }
 
-    fn modes(&self) -> &'static [OutputMode] {
-        &[OutputMode::Append, OutputMode::Complete]
-    }
-
     fn commit_interval(&self, _options: &Options) -> Duration {
         Duration::from_secs(1)
     }
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
-        let options = &request.options;
-        let storage: HashMap<String, String> =
-            options.with_prefix("storage.").map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let home = Home::new(options.required("path")?, storage)?;
-        let partition_by: Vec<String> = options.text("partition_by").map(in_order).unwrap_or_default();
-        let (table, layout) = open(home, &request.schema, &partition_by).await?;
-        let replaces = request.mode == OutputMode::Complete;
-        let held = table.transaction(&request.writer.id()).await?;
-        Ok(Box::new(DeltaSink { table, layout, replaces, who: request.writer, held, clock: self.clock.clone() }))
+        let settings = Settings::of(&request.options, request.mode)?;
+        let home = Home::new(&settings.path, settings.storage.clone())?;
+        let asked = Asked {
+            schema: &request.schema,
+            partition_by: &settings.partition_by,
+            merge_schema: settings.merge_schema,
+            properties: &settings.properties,
+        };
+        let (table, layout) = open(home, &asked).await?;
+        let change = match request.mode {
+            OutputMode::Complete => Change::Replace,
+            _ if settings.primary_key.is_empty() => Change::Append,
+            _ => Change::Merge(Merger::new(Keys::new(&settings.primary_key, &layout)?)),
+        };
+        // what is replaced as a whole has no old files
+        let files_min = if matches!(change, Change::Replace) { 0 } else { settings.compact_files_min };
+        Ok(Box::new(DeltaSink {
+            held: table.transaction(&request.writer.id()).await?,
+            upkeep: Upkeep::new(settings.vacuum, &table)?,
+            compaction: Compaction::new(files_min),
+            table,
+            layout,
+            change,
+            schema: request.schema,
+            target_bytes: settings.target_bytes,
+            who: request.writer,
+            clock: self.clock.clone(),
+        }))
     }
 }
 
 struct DeltaSink {
     table: Table,
     layout: Layout,
-    replaces: bool,
+    change: Change,
+    compaction: Compaction,
+    upkeep: Upkeep,
+    /// Columns of the rows.
+    schema: SchemaRef,
+    target_bytes: u64,
     who: Writer,
     /// Our newest epoch in the table, as of the newest version we know; a later one takes our version.
     held: Option<u64>,
@@ -119,14 +112,14 @@ impl Sink for DeltaSink {
             return Ok(());
         }
         let id = self.who.id();
-        let commit =
-            Commit { layout: &self.layout, replaces: self.replaces, transaction: Some((id.as_str(), epoch.0)) };
-        commit.run(&mut self.table, rows, self.clock.as_ref()).await?;
+        let (schema, target_bytes) = (&self.schema, self.target_bytes);
+        let commit = Commit { rows, schema, transaction: Some((id.as_str(), epoch.0)), target_bytes };
+        commit.run(&mut self.table, &mut self.layout, &mut self.change, self.clock.as_ref()).await?;
         self.held = Some(epoch.0);
+        let (keys, now_millis) = (self.change.keys(), self.clock.now_micros() / 1_000);
+        let shape = Shape { layout: &self.layout, target_bytes, keys: keys.as_deref(), now_millis };
+        self.compaction.tend(&mut self.table, &shape, self.change.merger_mut()).await;
+        self.upkeep.tend(&mut self.table, self.clock.as_ref()).await;
         Ok(())
     }
-}
-
-fn in_order(list: &str) -> Vec<String> {
-    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

@@ -29,30 +29,80 @@ enum Bound {
     Instant(i64),
 }
 
-/// Statistics of a file, as the JSON text of an add action.
-pub(crate) fn of(batches: &[RecordBatch]) -> String {
-    let records: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
-    let Some(first) = batches.first() else { return json!({"numRecords": 0}).to_string() };
-    for (at, field) in first.schema().fields().iter().enumerate().take(COLUMNS_MAX) {
-        if field.data_type().is_nested() {
-            continue;
+/// Gathers the statistics of a file batch by batch.
+#[derive(Default)]
+pub(crate) struct Statistics {
+    records: usize,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    name: String,
+    nulls: usize,
+    bounds: Bounds,
+}
+
+enum Bounds {
+    /// No value was seen.
+    None,
+    Between(Bound, Bound),
+    /// A value that has no order (NaN) was seen, or the type has none here.
+    Unordered,
+}
+
+impl Statistics {
+    /// Takes in rows of the file; all batches have the same columns.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) {
+        if self.columns.is_empty() {
+            let fields = rows.schema_ref().fields().iter().take(COLUMNS_MAX);
+            let column = |name: &str| Column { name: name.to_owned(), nulls: 0, bounds: Bounds::None };
+            self.columns = fields.map(|field| column(field.name())).collect();
         }
-        let columns = || batches.iter().map(|batch| batch.column(at));
-        nulls.insert(field.name().clone(), json!(columns().map(|column| column.null_count()).sum::<usize>()));
-        // a column with a value that has no order (NaN) has no bounds
-        let bounds: Option<Vec<_>> =
-            columns().filter(|column| column.null_count() < column.len()).map(bounds).collect();
-        let bounds = bounds.unwrap_or_default().into_iter();
-        let joined = bounds.reduce(|(low, high), (lower, higher)| {
-            (if lower < low { lower } else { low }, if higher > high { higher } else { high })
-        });
-        if let Some((low, high)) = joined {
-            least.extend(low.floor().map(|value| (field.name().clone(), value)));
-            greatest.extend(high.ceiling().map(|value| (field.name().clone(), value)));
+        self.records += rows.num_rows();
+        for (column, values) in self.columns.iter_mut().zip(rows.columns()) {
+            column.nulls += values.null_count();
+            if values.null_count() < values.len() && !values.data_type().is_nested() {
+                column.bounds.widen(bounds(values));
+            }
         }
     }
-    json!({"numRecords": records, "minValues": least, "maxValues": greatest, "nullCount": nulls}).to_string()
+
+    /// The JSON text of an add action. Columns whose type `is_nested` are passed over.
+    pub(crate) fn finish(self, is_nested: impl Fn(&str) -> bool) -> String {
+        let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
+        for column in self.columns.into_iter().filter(|column| !is_nested(&column.name)) {
+            nulls.insert(column.name.clone(), json!(column.nulls));
+            if let Bounds::Between(low, high) = column.bounds {
+                least.extend(low.floor().map(|value| (column.name.clone(), value)));
+                greatest.extend(high.ceiling().map(|value| (column.name, value)));
+            }
+        }
+        json!({"numRecords": self.records, "minValues": least, "maxValues": greatest, "nullCount": nulls}).to_string()
+    }
+}
+
+impl Bounds {
+    fn widen(&mut self, more: Option<(Bound, Bound)>) {
+        let before = std::mem::replace(self, Bounds::Unordered);
+        *self = match (before, more) {
+            (Bounds::Unordered, _) | (_, None) => Bounds::Unordered,
+            (Bounds::None, Some((low, high))) => Bounds::Between(low, high),
+            (Bounds::Between(low, high), Some((lower, higher))) => {
+                Bounds::Between(if lower < low { lower } else { low }, if higher > high { higher } else { high })
+            }
+        };
+    }
+}
+
+/// Statistics of these rows, as the JSON text of an add action.
+pub(crate) fn of(batches: &[RecordBatch]) -> String {
+    let mut statistics = Statistics::default();
+    batches.iter().for_each(|batch| statistics.add(batch));
+    let schema = batches.first().map(RecordBatch::schema);
+    statistics.finish(|name| {
+        let field = schema.as_ref().and_then(|schema| schema.field_with_name(name).ok());
+        field.is_some_and(|field| field.data_type().is_nested())
+    })
 }
 
 /// Bounds of a column that holds a value; `None` for types without order here.

@@ -1,23 +1,27 @@
-//! A table that is open for writing: its state as of the last look, and the newest version known.
+//! A table that is open for writing: what it holds, as of the newest version known.
 //!
 //! Commits are laid at the version after the newest one known, without a look at the log: whoever was
-//! faster is noticed because the version is taken. So the cost of a commit does not grow with the log.
+//! faster is noticed because the version is taken, and then only the new commits are read. So the cost
+//! of a commit does not grow with the log.
 
 use super::errors::failed;
 use super::home::{Home, LOG, Put};
+use super::live::Live;
 use super::schema;
 use crate::durable::Disk;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use deltalake::DeltaTable;
-use deltalake::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake::kernel::transaction::{CommitBuilder, TableReference};
-use deltalake::kernel::{Action, Add, Remove, StructType, new_metadata};
-use deltalake::logstore::LogStoreRef;
+use deltalake::kernel::{Action, Metadata, StructType, new_metadata};
+use deltalake::logstore::{CommitOrBytes, LogStoreRef, get_actions};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::table::config::TablePropertiesExt;
 use deltalake::table::state::DeltaTableState;
+use std::collections::HashMap;
+use std::sync::Arc;
 use tidemill_core::{Error, Kind, Result};
 
+/// Where a commit says which attempt wrote it; Spark's name for the same thing.
+const TOKEN: &str = "txnId";
 /// Properties of a table that ask a writer for more than this one does.
 const UNSUPPORTED_PROPERTIES: &[&str] = &["delta.constraints.", "delta.columnMapping.mode", "delta.enableRowTracking"];
 
@@ -30,14 +34,35 @@ pub(crate) struct Layout {
     pub(crate) partition_by: Vec<String>,
 }
 
+impl Layout {
+    /// The same with some of the columns.
+    pub(crate) fn only(&self, columns: &[String]) -> Layout {
+        let fields = self.schema.fields().iter().filter(|field| columns.contains(field.name()));
+        let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
+        Layout { schema, partition_by: self.partition_by.clone() }
+    }
+}
+
+/// How a commit ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is in the table.
+    Committed,
+    /// It is not: others took the version. What they did is known now.
+    Overtaken,
+    /// It is not there yet, and may still come.
+    Unclear(Error),
+}
+
 /// An open table.
 pub(crate) struct Table {
     pub(crate) home: Home,
-    delta: DeltaTable,
-    /// Newest version known: the loaded one, or one that we wrote after it.
+    /// What the table holds as of [`Table::version`].
+    pub(crate) live: Live,
+    /// As of some version, with columns and properties that still hold.
+    pub(super) delta: DeltaTable,
+    /// Newest version known: a loaded one, or one that we wrote or read after it.
     version: u64,
-    /// The table's files, if we have just replaced all of them.
-    own_files: Option<Vec<Add>>,
 }
 
 impl Table {
@@ -53,7 +78,8 @@ impl Table {
         }
         delta.load().await.map_err(failure)?;
         let version = delta.version().unwrap_or(0);
-        let table = Table { home, delta, version, own_files: None };
+        let live = Live::of(delta.snapshot().map_err(failure)?, 0);
+        let table = Table { home, live, delta, version };
         table.check_supported()?;
         Ok(Some(table))
     }
@@ -62,13 +88,17 @@ impl Table {
     ///
     /// # Errors
     /// A column type that Delta has not, an unknown partition column, a place that cannot be written.
-    pub(crate) async fn create(home: Home, schema: &SchemaRef, partition_by: &[String]) -> Result<Table> {
+    pub(crate) async fn create(
+        home: Home,
+        schema: &SchemaRef,
+        partition_by: &[String],
+        properties: &[(String, String)],
+    ) -> Result<Table> {
         let columns = schema::for_table(schema)?;
         let partition_by = partition_by.iter().map(|name| schema::find(&columns, name)).collect::<Result<Vec<_>>>()?;
         let kernel: StructType = schema::to_kernel(&columns)?;
-        let none: [(String, String); 0] = [];
-        let metadata =
-            new_metadata(&kernel, &partition_by, none).map_err(|error| failed("create", &home.place, error.into()))?;
+        let metadata = new_metadata(&kernel, &partition_by, properties.to_vec());
+        let metadata = metadata.map_err(|error| failed("create", &home.place, error.into()))?;
         let protocol = schema::protocol(&columns)?;
         let delta = home.table()?;
         if let Some(directory) = home.directory() {
@@ -82,10 +112,13 @@ impl Table {
         };
         let actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
         let log = delta.log_store();
-        match put(&home, &log, None, 0, actions, operation).await? {
+        let commit = encode(&home, &log, None, actions, operation, "").await?;
+        match home.put_commit(&log, 0, commit).await? {
             // whoever else has just made it: what counts is the table that is there
             Put::Done | Put::Taken => {}
-            Put::Unclear(error) => return Err(error),
+            Put::Unclear(error) => {
+                return Table::open(home).await?.ok_or(error);
+            }
         }
         Table::open(home).await?.ok_or_else(|| Error::bug("a table that was just made is not there"))
     }
@@ -100,13 +133,26 @@ impl Table {
         Ok(Layout { schema: schema::from_kernel(state.schema().as_ref())?, partition_by })
     }
 
+    /// Columns, partitions and properties.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub(crate) fn metadata(&self) -> Result<Metadata> {
+        Ok(self.state()?.metadata().clone())
+    }
+
     /// The newest epoch of an application.
     ///
     /// # Errors
     /// The log cannot be read.
     pub(crate) async fn transaction(&self, app_id: &str) -> Result<Option<u64>> {
-        let found = self.state()?.transaction_version(self.delta.log_store().as_ref(), app_id).await;
-        let found = found.map_err(|error| failed("read the transactions of", &self.home.place, error))?;
+        let found = match self.live.epoch(app_id) {
+            Some(epoch) => Some(epoch),
+            None => {
+                let found = self.state()?.transaction_version(self.delta.log_store().as_ref(), app_id).await;
+                found.map_err(|error| failed("read the transactions of", &self.home.place, error))?
+            }
+        };
         Ok(found.and_then(|version| u64::try_from(version).ok()))
     }
 
@@ -120,7 +166,7 @@ impl Table {
         self.version
     }
 
-    /// Reads the log on.
+    /// Reads the log whole.
     ///
     /// # Errors
     /// The log cannot be read, or the table now asks for more than this writer can do.
@@ -128,73 +174,72 @@ impl Table {
         let updated = self.delta.update_incremental(None).await;
         updated.map_err(|error| failed("read the log of", &self.home.place, error))?;
         self.version = self.delta.version().unwrap_or(self.version);
-        self.own_files = None;
+        self.live = Live::of(self.state()?, self.live.added());
         self.check_supported()
     }
 
-    /// What removes all files of the table.
+    /// Lays the actions at the next version. `token` tells this attempt from all others.
     ///
     /// # Errors
-    /// The log cannot be read.
-    pub(crate) async fn remove_all(&mut self, now_millis: i64) -> Result<Vec<Action>> {
-        if let Some(own) = &self.own_files {
-            return Ok(own.iter().map(|add| Action::Remove(removal(add, now_millis))).collect());
-        }
-        if self.state()?.version() != self.version {
-            self.reload().await?;
-        }
-        Ok(self.state()?.log_data().iter().map(|file| Action::Remove(file.remove_action(true))).collect())
-    }
-
-    /// Lays the actions at the next version.
-    ///
-    /// # Errors
-    /// The table's protocol does not allow the actions.
-    pub(crate) async fn commit(&mut self, actions: Vec<Action>, operation: DeltaOperation) -> Result<Put> {
-        let replaces = matches!(operation, DeltaOperation::Write { mode: SaveMode::Overwrite, .. });
-        let files = replaces.then(|| {
-            actions.iter().filter_map(|action| match action {
-                Action::Add(add) => Some(add.clone()),
-                _ => None,
-            })
-        });
-        let files = files.map(Iterator::collect);
+    /// The table's protocol does not allow the actions; a local disk failed.
+    pub(crate) async fn commit(
+        &mut self,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+        token: &str,
+    ) -> Result<Outcome> {
         let log = self.delta.log_store();
-        let outcome = put(&self.home, &log, Some(self.state()?), self.version + 1, actions, operation).await?;
-        if matches!(outcome, Put::Done) {
-            self.version += 1;
-            self.own_files = files;
+        let commit = encode(&self.home, &log, Some(self.state()?), actions.clone(), operation, token).await?;
+        let put = self.home.put_commit(&log, self.version + 1, commit).await?;
+        if matches!(put, Put::Done) {
+            return self.take_in(&actions).await.map(|()| Outcome::Committed);
         }
-        Ok(outcome)
+        // a taken version may be our own: the store applied a write and lost its answer
+        match (self.read_next().await, put) {
+            (Ok(Some(found)), _) if is_of(&found, token) => self.take_in(&found).await.map(|()| Outcome::Committed),
+            (Ok(Some(found)), _) => {
+                self.take_in(&found).await?;
+                self.look().await?;
+                Ok(Outcome::Overtaken)
+            }
+            (Ok(None), Put::Unclear(error)) => Ok(Outcome::Unclear(error)),
+            (Ok(None), _) => {
+                self.reload().await?;
+                Ok(Outcome::Overtaken)
+            }
+            (Err(error), _) => Ok(Outcome::Unclear(error)),
+        }
     }
 
-    /// Makes a checkpoint of the log when it is time, and deletes commits that it makes needless. A
-    /// failure is only reported: the table is whole without.
-    pub(crate) async fn tend(&mut self) {
-        let Ok(state) = self.state() else { return };
-        let interval = state.table_config().checkpoint_interval().get();
-        if !(self.version + 1).is_multiple_of(interval) {
-            return;
-        }
-        let version = self.version;
-        if let Err(error) = self.checkpoint(version).await {
-            tracing::warn!(table = self.home.place, version, %error, "cannot make a checkpoint of the delta log");
-        }
-    }
-
-    async fn checkpoint(&mut self, version: u64) -> Result<()> {
-        let failure = |error| failed("make a checkpoint of", &self.home.place, error);
-        self.delta.update_incremental(Some(version)).await.map_err(failure)?;
-        create_checkpoint(&self.delta, None).await.map_err(failure)?;
-        let prefix = format!("{version:020}.checkpoint");
-        self.home.sync_log(|name| name.starts_with(&prefix) || name == "_last_checkpoint")?;
-        if self.state()?.table_config().enable_expired_log_cleanup() {
-            cleanup_metadata(&self.delta, None).await.map_err(failure)?;
+    /// Reads the commits after the newest version known.
+    ///
+    /// # Errors
+    /// As [`Table::reload`].
+    pub(crate) async fn look(&mut self) -> Result<()> {
+        while let Some(actions) = self.read_next().await? {
+            self.take_in(&actions).await?;
         }
         Ok(())
     }
 
-    fn state(&self) -> Result<&DeltaTableState> {
+    /// The commit after the newest version known.
+    async fn read_next(&self) -> Result<Option<Vec<Action>>> {
+        let (version, log) = (self.version + 1, self.delta.log_store());
+        let failure = |error| failed("read the log of", &self.home.place, error);
+        let Some(content) = log.read_commit_entry(version).await.map_err(failure)? else { return Ok(None) };
+        get_actions(version, &content).map(Some).map_err(failure)
+    }
+
+    /// The next version holds these actions.
+    async fn take_in(&mut self, actions: &[Action]) -> Result<()> {
+        self.version += 1;
+        match self.live.apply(actions) {
+            true => Ok(()),
+            false => self.reload().await,
+        }
+    }
+
+    pub(super) fn state(&self) -> Result<&DeltaTableState> {
         self.delta.snapshot().map_err(|error| failed("read", &self.home.place, error))
     }
 
@@ -233,38 +278,30 @@ impl Table {
     }
 }
 
-/// Serialises the actions as the library does (with its check of the protocol) and writes the commit.
-async fn put(
+/// True for the commit that was written with this token.
+fn is_of(actions: &[Action], token: &str) -> bool {
+    actions.iter().any(|action| match action {
+        Action::CommitInfo(info) => info.info.get(TOKEN).and_then(|value| value.as_str()) == Some(token),
+        _ => false,
+    })
+}
+
+/// Serialises the actions as the library does, with its check of the protocol.
+async fn encode(
     home: &Home,
     log: &LogStoreRef,
     state: Option<&DeltaTableState>,
-    version: u64,
     actions: Vec<Action>,
     operation: DeltaOperation,
-) -> Result<Put> {
+    token: &str,
+) -> Result<CommitOrBytes> {
     let table = state.map(|state| state as &dyn TableReference);
-    let prepared = CommitBuilder::default().with_actions(actions).build(table, log.clone(), operation);
-    let prepared = prepared.into_prepared_commit_future().await;
+    let metadata = HashMap::from([(TOKEN.to_owned(), token.into())]);
+    let prepared = CommitBuilder::default().with_actions(actions).with_app_metadata(metadata);
+    let prepared = prepared.build(table, log.clone(), operation).into_prepared_commit_future().await;
     let prepared = prepared.map_err(|error| match failed("commit to", &home.place, error) {
         error if error.kind() == Kind::Again => error,
         error => error.help("the table's protocol or properties do not allow this write"),
     })?;
-    let commit = prepared.commit_or_bytes().clone();
-    drop(prepared);
-    home.put_commit(log, version, commit).await
-}
-
-fn removal(add: &Add, now_millis: i64) -> Remove {
-    Remove {
-        path: add.path.clone(),
-        data_change: true,
-        deletion_timestamp: Some(now_millis),
-        extended_file_metadata: Some(true),
-        partition_values: Some(add.partition_values.clone()),
-        size: Some(add.size),
-        tags: add.tags.clone(),
-        deletion_vector: add.deletion_vector.clone(),
-        base_row_id: add.base_row_id,
-        default_row_commit_version: add.default_row_commit_version,
-    }
+    Ok(prepared.commit_or_bytes().clone())
 }

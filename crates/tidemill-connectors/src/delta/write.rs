@@ -1,12 +1,16 @@
 //! A batch write of a table, outside of any stream: what `batch.write.format("delta")` does.
 
-use super::commit::{Commit, open};
+use super::commit::{Change, Commit};
 use super::home::Home;
+use super::open::{Asked, open};
 use super::table::Table;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use std::collections::HashMap;
 use tidemill_core::{Clock, Error, Result};
+
+/// A file is closed when it has about this many bytes.
+const FILE_BYTES: u64 = 64 << 20;
 
 /// What a write does with a table that is there, as in Spark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,15 +70,16 @@ pub async fn write_table(
                 .help("choose the mode append, overwrite or ignore")),
         };
     }
-    let (mut table, layout) = open(home, schema, write.partition_by).await?;
-    let replaces = write.mode == SaveMode::Overwrite;
-    let commit = Commit { layout: &layout, replaces, transaction: write.transaction };
+    let asked = Asked { schema, partition_by: write.partition_by, merge_schema: false, properties: &[] };
+    let (mut table, mut layout) = open(home, &asked).await?;
+    let mut change = if write.mode == SaveMode::Overwrite { Change::Replace } else { Change::Append };
     if let Some((id, version)) = write.transaction
         && table.transaction(id).await?.is_some_and(|newest| newest >= version)
     {
         return Ok(Written::Nothing);
     }
-    match commit.run(&mut table, rows, clock).await? {
+    let commit = Commit { rows, schema, transaction: write.transaction, target_bytes: FILE_BYTES };
+    match commit.run(&mut table, &mut layout, &mut change, clock).await? {
         true => Ok(Written::Version(table.version())),
         false => Ok(Written::Nothing),
     }

@@ -89,7 +89,6 @@ async fn complete_replaces_everything_in_one_version() {
     let mut again = connector.open(request).await.unwrap();
     again.commit(Epoch(4), &[batch(7..8)]).await.unwrap();
     assert_eq!(rows(folder.path()).await, (1, payloads(7..8)));
-    assert!(!connector.modes().contains(&OutputMode::Update));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of outside systems bound their waits by the real clock")]
 
 mod delta;
+mod delta_upkeep;
 mod kafka;
 mod log;
 mod schema_registry;
