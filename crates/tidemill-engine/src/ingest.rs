@@ -3,13 +3,17 @@
 
 use crate::dataflow::SourceColumns;
 use crate::dataflow::execute::Workers;
-use crate::pipeline::plan::inner_schema;
+use crate::dead_letter::origin::{self, Origin};
+use crate::dead_letter::screen::{self, Bad};
+use crate::dead_letter::{Letter, Payload, Stage, Standing};
+use crate::pipeline::plan::{inner_schema, outer_schema};
 use crate::pipeline::query::SourceTable;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_core::format::{Decoder, Reject};
+use tidemill_core::format::{Decoder, Framing, Reject};
 use tidemill_core::source::{Ask, Body, Chunk, Source, SourceRequest};
 use tidemill_core::{Error, Kind, Offsets, Place, Result, Split, SplitRange};
 
@@ -37,6 +41,9 @@ pub struct Ingest {
     /// The decoded columns that go on, and what they are called inside the engine.
     kept: Vec<usize>,
     inner: SchemaRef,
+    /// The same under the names people know.
+    named: SchemaRef,
+    framing: Option<Framing>,
 }
 
 /// What an epoch has read from one table.
@@ -44,8 +51,14 @@ pub struct Ingest {
 pub struct Read {
     /// Rows, in order.
     pub rows: Vec<RecordBatch>,
-    /// Bad records.
-    pub rejects: Vec<(Split, Reject)>,
+    /// The split of each batch.
+    pub splits: Vec<Split>,
+    /// Records set aside.
+    pub letters: Vec<Letter>,
+    /// The replay these records come from; 0 when they come from the source.
+    pub replay: u64,
+    /// What that replay holds of the table.
+    pub replayed: Vec<Chunk>,
     /// When each good or bad record entered the source, in microseconds, where the source knows.
     pub entered: Vec<i64>,
     /// Bytes read.
@@ -99,6 +112,8 @@ impl Ingest {
             decoder,
             kept,
             inner: inner_schema(&columns.attributes),
+            named: outer_schema(&columns.attributes),
+            framing: table.format.as_ref().map(|format| format.framing()),
         })
     }
 
@@ -176,9 +191,81 @@ impl Ingest {
         }
         for (split, rows, rejects) in workers.map(chunks, worth, |chunk| self.decode_one(chunk))? {
             read.rows.push(rows);
-            read.rejects.extend(rejects.into_iter().map(|reject| (split.clone(), reject)));
+            read.letters.extend(rejects.into_iter().map(|reject| letter(&split, reject)));
+            read.splits.push(split);
         }
         Ok(read)
+    }
+
+    /// Where the rows of a split came from, read again from the ranges of their epoch or from the replay;
+    /// `None` for those whose records cannot be told apart. In the order of the rows.
+    ///
+    /// # Errors
+    /// The ranges cannot be read any more.
+    async fn origins(&self, read: &Read, ranges: &[SplitRange], split: &Split) -> Result<Vec<Option<Origin>>> {
+        let chunks = match read.replay {
+            0 => self.fetch(&ranges.iter().filter(|range| range.split == *split).cloned().collect::<Vec<_>>()).await?,
+            _ => read.replayed.iter().filter(|chunk| chunk.split == *split).cloned().collect(),
+        };
+        let mut origins = Vec::new();
+        for chunk in chunks {
+            let body = chunk.body.clone();
+            let (_, rows, rejects) = self.decode_one(chunk)?;
+            match origin::of_rows(&body, self.framing, rows.num_rows(), &rejects) {
+                Some(known) => origins.extend(known.into_iter().map(Some)),
+                None => origins.resize(origins.len() + rows.num_rows(), None),
+            }
+        }
+        Ok(origins)
+    }
+
+    /// Takes bad rows out of what an epoch has read, and makes letters of them.
+    ///
+    /// # Errors
+    /// As [`Ingest::origins`].
+    pub async fn set_aside(&self, read: &mut Read, bad: &Bad, ranges: &[SplitRange]) -> Result<()> {
+        let mut origins: BTreeMap<Split, Vec<Option<Origin>>> = BTreeMap::new();
+        for ((batch, row), error) in bad {
+            let split = read.splits[*batch].clone();
+            if !origins.contains_key(&split) {
+                origins.insert(split.clone(), self.origins(read, ranges, &split).await?);
+            }
+            let before = read.rows.iter().zip(&read.splits).take(*batch).filter(|(_, of)| **of == split);
+            let number = row + before.map(|(rows, _)| rows.num_rows()).sum::<usize>();
+            let origin = origins.get(&split).and_then(|origins| origins.get(number)).cloned().flatten();
+            let (standing, payload) = match origin {
+                Some((offset, Some(bytes))) => (Standing::At(offset), Payload::Original(bytes)),
+                Some((offset, None)) => (Standing::At(offset), Payload::Row(self.json(&read.rows[*batch], *row))),
+                None => (Standing::Row(number as u64), Payload::Row(self.json(&read.rows[*batch], *row))),
+            };
+            read.letters.push(Letter::of_row(split, standing, payload, error, read.replay));
+        }
+        if !bad.is_empty() {
+            read.rows = screen::without(&read.rows, bad)?;
+        }
+        Ok(())
+    }
+
+    /// A row as a JSON object, with the names people know.
+    pub fn json(&self, rows: &RecordBatch, row: usize) -> String {
+        let named = RecordBatch::try_new(self.named.clone(), rows.slice(row, 1).columns().to_vec());
+        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+        let written = named.and_then(|named| writer.write(&named)).and_then(|()| writer.finish());
+        match written {
+            Ok(()) => String::from_utf8_lossy(&writer.into_inner()).trim_end().to_owned(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Decodes the records of a replay.
+    ///
+    /// # Errors
+    /// As [`Ingest::decode`].
+    pub fn replay(&self, number: u64, chunks: Vec<Chunk>, workers: &Workers) -> Result<Read> {
+        let mut read = self.decode(chunks.clone(), workers)?;
+        read.letters.iter_mut().for_each(|letter| letter.replay = number);
+        read.entered.clear();
+        Ok(Read { replay: number, replayed: chunks, ..read })
     }
 
     /// Where a body begins, for errors that concern all of it.
@@ -215,6 +302,20 @@ impl Ingest {
     }
 }
 
+/// The letter of a record that its decoder refused.
+fn letter(split: &Split, reject: Reject) -> Letter {
+    Letter {
+        split: split.clone(),
+        standing: Standing::At(reject.offset),
+        stage: Stage::Decode,
+        code: reject.code.to_owned(),
+        reason: reject.reason,
+        place: None,
+        payload: Payload::Original(reject.bytes),
+        replay: 0,
+    }
+}
+
 fn chunk_bytes(chunk: &Chunk) -> usize {
     match &chunk.body {
         Body::Stream { bytes, .. } => bytes.len(),
@@ -244,16 +345,13 @@ pub async fn read_whole(table: &SourceTable, until: Option<Offsets>) -> Result<(
         }
         let chunks = ingest.fetch(&ranges).await?;
         let read = ingest.decode(chunks, &workers)?;
-        if let Some((split, reject)) = read.rejects.first() {
-            return Err(Error::new(
-                Kind::Data,
-                format!("the table '{}' has a bad record: {}", table.name, reject.reason),
-            )
-            .at(Place::Record {
-                source: table.name.clone(),
-                partition: split.to_string(),
-                offset: reject.offset,
-            }));
+        if let Some(bad) = read.letters.first() {
+            let message = format!("the table '{}' has a bad record: {}", table.name, bad.reason);
+            let offset = match bad.standing {
+                Standing::At(offset) | Standing::Row(offset) => offset,
+            };
+            let place = Place::Record { source: table.name.clone(), partition: bad.split.to_string(), offset };
+            return Err(Error::new(Kind::Data, message).at(place));
         }
         rows.extend(read.rows);
         ingest.offsets.advance(&ranges);

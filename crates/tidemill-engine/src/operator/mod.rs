@@ -56,6 +56,11 @@ pub trait Transform: Send + Sync {
     fn is_watermark(&self) -> bool {
         false
     }
+
+    /// True for one that fails on no row.
+    fn is_total(&self) -> bool {
+        self.is_watermark()
+    }
 }
 
 /// The rows at these places. A batch without columns has rows to take as well.

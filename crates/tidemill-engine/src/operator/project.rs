@@ -11,6 +11,7 @@ use datafusion::common::DFSchema;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use std::sync::Arc;
 use tidemill_core::Result;
@@ -65,6 +66,10 @@ impl Transform for Project {
         let columns = self.list.iter().map(|expr| evaluate(expr, &rows)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    fn is_total(&self) -> bool {
+        self.list.iter().all(|expr| expr.downcast_ref::<Column>().is_some())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings of a pipeline: `SET key = value`, `--set key=value`, and Spark configurations. One
 //! table says which exist; Spark's names are aliases of ours.
 
+use crate::dead_letter::rate::Limits;
 use chrono_tz::Tz;
 use std::time::Duration;
 use tidemill_core::describe::{OptionKind, OptionSpec};
@@ -40,6 +41,22 @@ pub const SETTINGS: &[OptionSpec] = &[
         OptionKind::Text,
         "table that takes bad records; default: Parquet files in the checkpoint",
     ),
+    OptionSpec::new(
+        "on_error",
+        OptionKind::Choice(&["fail", "dead_letter"]),
+        "a record on which an expression or a function of yours fails: fail the query as Spark does, or set it aside",
+    )
+    .default("fail"),
+    OptionSpec::new(
+        "dead_letter_max_rate",
+        OptionKind::Number,
+        "stop when more than this share (0 to 1) of a minute's records become dead letters; default: no limit",
+    ),
+    OptionSpec::new(
+        "dead_letter_max_per_minute",
+        OptionKind::Integer,
+        "stop when more records than this become dead letters in a minute; default: no limit",
+    ),
     OptionSpec::new("time_zone", OptionKind::Text, "session time zone")
         .default("UTC")
         .aliases(&["spark.sql.session.timeZone"]),
@@ -78,6 +95,17 @@ pub const SETTINGS: &[OptionSpec] = &[
         "memory that state in a store may hold: buffers, cache, indexes; the rows of one epoch come on top",
     )
     .default("256MiB"),
+    OptionSpec::new(
+        "state_loss",
+        OptionKind::Choice(&["refuse", "approve"]),
+        "what to do when the pipeline has changed so that state of its checkpoint is lost; `--approve` for one run",
+    )
+    .default("refuse"),
+    OptionSpec::new(
+        "state_moved",
+        OptionKind::Text,
+        "whose state an operator goes on with, as `tidemill plan` names them: 'old = new, old = new'",
+    ),
     OptionSpec::new("epochs_retained", OptionKind::Integer, "committed epochs whose plans are kept").default("100"),
     OptionSpec::new(
         "price_book",
@@ -153,6 +181,19 @@ impl Settings {
         self.options.text("dead_letter")
     }
 
+    /// Records that fail an expression become dead letters.
+    pub fn sets_aside(&self) -> bool {
+        self.options.text("on_error").is_some_and(|word| word.eq_ignore_ascii_case("dead_letter"))
+    }
+
+    /// How many dead letters are too many.
+    pub fn dead_letter_limits(&self) -> Limits {
+        Limits {
+            share: self.options.number("dead_letter_max_rate"),
+            per_minute: self.options.integer("dead_letter_max_per_minute"),
+        }
+    }
+
     /// The session's time zone.
     pub fn time_zone(&self) -> Tz {
         self.time_zone
@@ -208,6 +249,27 @@ impl Settings {
     /// Memory that state in a store may hold, in bytes.
     pub fn state_memory(&self) -> u64 {
         self.options.bytes("state_memory").unwrap_or(256 << 20)
+    }
+
+    /// State may be lost to a change of the pipeline.
+    pub fn approves_loss(&self) -> bool {
+        self.options.text("state_loss").is_some_and(|word| word.eq_ignore_ascii_case("approve"))
+    }
+
+    /// Names of operators in the checkpoint, each with the operator that goes on with its state.
+    ///
+    /// # Errors
+    /// Anything but `old = new, old = new`.
+    pub fn state_moved(&self) -> Result<Vec<(String, String)>> {
+        let Some(text) = self.options.text("state_moved") else { return Ok(vec![]) };
+        let pairs = text.split(',').map(|pair| match pair.split_once('=') {
+            Some((old, new)) if !old.trim().is_empty() && !new.trim().is_empty() => {
+                Ok((old.trim().to_owned(), new.trim().to_owned()))
+            }
+            _ => Err(Error::invalid(format!("state_moved takes 'old = new, ..', not '{}'", pair.trim()))
+                .help("`tidemill plan` shows the names")),
+        });
+        pairs.collect()
     }
 
     /// File with the prices of the cost figures, when it is set.
