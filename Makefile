@@ -39,6 +39,8 @@ test-cases: test-rust
 	"$$program" test --unsupported skip tests/golden tests/cases
 	"$$program" test --unsupported skip --restart --parallelism 1,4 tests/golden tests/cases
 	"$$program" test --unsupported skip --kill --parallelism 4,1 tests/golden tests/cases
+	"$$program" test --unsupported skip --state-backend rocksdb --restart tests/golden tests/cases
+	"$$program" test --unsupported skip --state-backend rocksdb,memory --kill --parallelism 4,1,3 tests/golden tests/cases
 	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
 test-python: test-rust
@@ -47,6 +49,7 @@ test-python: test-rust
 	export PYTHONPATH=python
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --kill --parallelism 1,4 tests/golden tests/cases
+	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --state-backend rocksdb --kill --parallelism 1,4 tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill
 
 # The short form: pipelines that were drawn before, with the answers of the real Spark.

@@ -18,10 +18,21 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("tidemill-objects", &["tidemill-core"]),
     ("tidemill-engine", &["tidemill-core", "tidemill-objects"]),
     ("tidemill-connectors", &["tidemill-core", "tidemill-objects"]),
+    ("tidemill-rocksdb", &["tidemill-core"]),
     ("tidemill-ops", &["tidemill-core", "tidemill-engine", "tidemill-guard"]),
-    ("tidemill-cli", &["tidemill-core", "tidemill-engine", "tidemill-connectors", "tidemill-guard", "tidemill-ops"]),
-    ("tidemill-python", &["tidemill-core", "tidemill-engine", "tidemill-connectors", "tidemill-guard", "tidemill-ops"]),
+    ("tidemill-cli", SHIPPED),
+    ("tidemill-python", SHIPPED),
     ("tidemill-testkit", &["tidemill-core", "tidemill-engine", "tidemill-connectors"]),
+];
+
+/// What a program is put together from.
+const SHIPPED: &[&str] = &[
+    "tidemill-core",
+    "tidemill-engine",
+    "tidemill-connectors",
+    "tidemill-guard",
+    "tidemill-rocksdb",
+    "tidemill-ops",
 ];
 
 /// A source file: its path from the root, and its text.
