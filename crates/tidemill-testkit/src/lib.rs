@@ -1,3 +1,4 @@
 //! What the project's own tests stand on. Nothing here is shipped.
 
+pub mod protocol;
 pub mod tidy;
