@@ -50,7 +50,7 @@ test-python: test-rust
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --kill --parallelism 1,4 tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --state-backend rocksdb --kill --parallelism 1,4 tests/golden tests/cases
-	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill
+	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/sinks
 
 # The short form: pipelines that were drawn before, with the answers of the real Spark.
 test-differential: test-python

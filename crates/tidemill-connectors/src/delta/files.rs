@@ -138,6 +138,11 @@ fn partition(shape: &Shape<'_>, rows: &[RecordBatch], place: &str) -> Result<BTr
     for rows in rows.iter().filter(|rows| rows.num_rows() > 0) {
         let rows = fit(layout, rows, place)?;
         let hashes = shape.keys.map(|keys| keys.hashes(&rows)).transpose()?;
+        if layout.partition_by.is_empty() {
+            let part = Part { rows, hashes: hashes.unwrap_or_default() };
+            partitions.entry(Values::new()).or_default().push(part);
+            continue;
+        }
         let values = layout.partition_by.iter().map(|name| texts(&rows, name)).collect::<Result<Vec<_>>>()?;
         let mut groups: BTreeMap<Values, Vec<u32>> = BTreeMap::new();
         for row in 0..rows.num_rows() {

@@ -1,5 +1,5 @@
-//! MERGE by key: the files that hold keys of the epoch are written anew without them, together with the
-//! epoch's rows. One commit removes the old files, adds the new ones and names the epoch.
+//! MERGE by key: the files that hold keys of the epoch are written anew without them, and the epoch's
+//! rows beside them. One commit removes the old files, adds the new ones and names the epoch.
 //!
 //! Cost: reads and writes the files that hold one of the epoch's keys, whole, and no others.
 
@@ -83,8 +83,10 @@ impl Merger {
                 false => rows.truncate(before),
             }
         }
-        rows.push(newest);
-        Ok(Merge { removed, written: files::write(&table.home, &log, shape, &rows).await? })
+        // apart: the next epoch's keys are often this one's, and would have the old rows written anew
+        let mut written = files::write(&table.home, &log, shape, &rows).await?;
+        written.extend(files::write(&table.home, &log, shape, &[newest]).await?);
+        Ok(Merge { removed, written })
     }
 
     /// The plan was committed.
