@@ -4,7 +4,8 @@
 >>> spark = Session.builder.appName("quick start").getOrCreate()
 
 Modules: `session` (where frames come from), `dataframe` and `functions` (what is done with rows), `writer` and `query`
-(queries that run), `stream_processor`, `transformations`, `stream_monitor`, `stream_schemas`.
+(queries that run), `stream_processor`, `transformations`, `stream_monitor`, `stream_schemas`,
+`exactly_once_handler`.
 """
 
 from tidemill import functions, types

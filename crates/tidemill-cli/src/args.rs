@@ -34,6 +34,8 @@ pub enum Command {
     Test(cmd::test::Test),
     /// List sources, sinks and formats with their options.
     Connectors(cmd::connectors::Connectors),
+    /// List, show and replay dead letters.
+    Dlq(cmd::dlq::Dlq),
     /// Write a starter pipeline.
     New(cmd::new::New),
 }
@@ -47,6 +49,7 @@ impl Command {
             Command::Explain(command) => command.run(),
             Command::Test(command) => command.run(),
             Command::Connectors(command) => command.run(),
+            Command::Dlq(command) => command.run(),
             Command::New(command) => command.run(),
         }
     }

@@ -239,9 +239,8 @@ impl Running {
             let screen = Screen::new(&self.flow.parts);
             for (number, wanted) in self.flow.sources.iter().enumerate() {
                 let ranges = plan.ranges.get(&wanted.table).map_or(&[][..], Vec::as_slice);
-                let read = reads.iter_mut().filter(|(table, _)| *table == wanted.table);
-                let source = self.sources.iter().find(|source| source.table == wanted.table);
-                for ((_, read), source) in read.zip(source) {
+                let Some(source) = self.sources.iter().find(|source| source.table == wanted.table) else { continue };
+                for (_, read) in reads.iter_mut().filter(|(table, _)| *table == wanted.table) {
                     let bad = tokio::task::block_in_place(|| screen.bad(number, &read.rows, &self.workers))?;
                     source.set_aside(read, &bad, ranges).await?;
                 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod connectors;
+pub mod dlq;
 pub mod explain;
 pub mod new;
 pub mod run;

@@ -4,7 +4,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests of a process bound their waits by the real clock")]
 
 mod bad_input;
+mod dlq;
 mod page;
+mod plan;
 mod signals;
 mod support;
 mod verbs;
