@@ -86,6 +86,11 @@ pub trait Decoder: Send + Sync {
 pub trait Encoder: Send + Sync {
     /// One payload a row, appended to `out`.
     fn encode(&self, rows: &RecordBatch, out: &mut Payloads) -> Result<()>;
+
+    /// What stands before the first payload of a file, such as the names of CSV columns.
+    fn header(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Payloads in one buffer.

@@ -1,13 +1,12 @@
-//! The log of a directory that the files sink writes: `_tidemill/log/` holds a manifest a commit,
+//! The log of a place that the files sink writes: `_tidemill/log/` holds a manifest a commit,
 //! numbered without a gap, each naming the files it published. The log is the truth; what else lies in
 //! the directory is not published, or not any more.
 
+use super::place::Place;
 use crate::durable::Disk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tidemill_core::sink::{Marker, Writer};
 use tidemill_core::{Epoch, Error, Result};
 
@@ -48,18 +47,22 @@ pub(super) struct Manifest {
     /// The columns, as DDL.
     pub schema: String,
     pub files: Vec<PublishedFile>,
+    /// A word of chance: whoever reads the manifest knows whether it is the one that was written.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
 }
 
 impl Manifest {
     pub fn new(writer: Writer, epoch: Epoch, mode: Publication, schema: String, files: Vec<PublishedFile>) -> Self {
-        Manifest { version: VERSION, writer, epoch, mode, schema, files }
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        Manifest { version: VERSION, writer, epoch, mode, schema, files, nonce }
     }
 }
 
 /// What all manifests say together, as far as they have been read.
 #[derive(Debug)]
 pub(super) struct Log {
-    directory: PathBuf,
+    place: Place,
     /// Number of the next manifest.
     next: u64,
     /// Columns of the newest manifest, as DDL.
@@ -73,30 +76,20 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Reads the log of the directory `root`; one without a log is empty.
+    /// Reads the log of `place`; one without a log is empty.
     ///
     /// # Errors
     /// A manifest that is missing between others, damaged, or of a later version.
-    pub fn open(root: &Path) -> Result<Self> {
-        let mut log = Log {
-            directory: root.join(OWN_DIRECTORY).join("log"),
-            next: 0,
-            schema: None,
-            published: Vec::new(),
-            replaced: Vec::new(),
-            newest: BTreeMap::new(),
-        };
+    pub fn open(place: Place) -> Result<Self> {
+        let mut log =
+            Log { place, next: 0, schema: None, published: Vec::new(), replaced: Vec::new(), newest: BTreeMap::new() };
         log.refresh()?;
-        let last = log.last_number()?;
-        if let Some(last) = last
+        if let Some(last) = log.place.last_manifest()?
             && last >= log.next
         {
-            let missing = log.path(log.next);
-            return Err(Error::invalid(format!(
-                "'{}' is missing, though '{last:020}.json' is there",
-                missing.display()
-            ))
-            .help("restore it from a backup, or let the sink write to another directory"));
+            let missing = log.place.manifest_name(log.next);
+            return Err(Error::invalid(format!("'{missing}' is missing, though '{last:020}.json' is there"))
+                .help("restore it from a backup, or let the sink write to another directory"));
         }
         Ok(log)
     }
@@ -106,25 +99,21 @@ impl Log {
     /// # Errors
     /// As [`Log::open`].
     pub fn refresh(&mut self) -> Result<()> {
-        loop {
-            let path = self.path(self.next);
-            match fs::read(&path) {
-                Ok(bytes) => self.add(parse(&path, &bytes)?),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(Error::io(format!("cannot read '{}'", path.display()), error)),
-            }
+        while let Some(bytes) = self.place.manifest(self.next)? {
+            self.add(parse(&self.place.manifest_name(self.next), &bytes)?);
         }
+        Ok(())
     }
 
     /// Publishes `manifest` as the next one; false if another writer has just taken its number. `staged`
-    /// is where it is written first.
+    /// names it while it is written.
     ///
     /// # Errors
     /// After an error it may be published or not.
-    pub fn publish(&mut self, disk: &Disk, staged: &Path, manifest: &Manifest) -> Result<bool> {
+    pub fn publish(&mut self, staged: &str, manifest: &Manifest) -> Result<bool> {
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|error| Error::bug("a manifest cannot be written as JSON").caused_by(error))?;
-        let published = disk.create(&self.path(self.next), staged, &text)?;
+        let published = self.place.publish(self.next, staged, text)?;
         if published {
             self.add(manifest.clone());
         }
@@ -152,25 +141,11 @@ impl Log {
         self.newest.insert(manifest.writer.id(), (self.next, manifest.writer, manifest.epoch));
         self.next += 1;
     }
-
-    fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("{number:020}.json"))
-    }
-
-    fn last_number(&self) -> Result<Option<u64>> {
-        let entries = match fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(format!("cannot read '{}'", self.directory.display()), error)),
-        };
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).max())
-    }
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
+fn parse(name: &str, bytes: &[u8]) -> Result<Manifest> {
     let damaged = |why: String| {
-        Error::invalid(format!("the manifest '{}' cannot be read: {why}", path.display()))
+        Error::invalid(format!("the manifest '{name}' cannot be read: {why}"))
             .help("restore it from a backup, or let the sink write to another directory")
     };
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -185,5 +160,5 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
 /// # Errors
 /// A log that cannot be read; the manifest is named.
 pub fn published_files(path: &Path) -> Result<Vec<PublishedFile>> {
-    Log::open(path).map(|log| log.published)
+    Log::open(Place::local(Disk::default(), path)).map(|log| log.published)
 }

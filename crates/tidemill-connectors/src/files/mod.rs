@@ -1,7 +1,9 @@
-//! Files in a directory: a source that picks up new ones, and a sink that publishes Parquet files whole.
+//! Files in a directory or an object store: a source that picks up new ones, and a sink that publishes files
+//! whole.
 
 mod location;
 pub mod manifest;
+mod place;
 #[cfg(test)]
 mod round_trip_tests;
 pub mod sink;

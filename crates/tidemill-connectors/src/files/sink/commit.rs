@@ -1,6 +1,6 @@
 //! How an epoch gets into the directory:
 //!
-//! 1. its rows are written to `_tidemill/staging/` and synced;
+//! 1. its rows are written to `_tidemill/staging/` and synced; in an object store, to their last name;
 //! 2. the files are moved into the directory, where no log names them yet, and the directory is synced;
 //! 3. the manifest is created if its number is free, and its directory is synced. This is the commit.
 //!
@@ -8,13 +8,12 @@
 //! our incarnation. Rows and epoch are published by one file, so there is nothing in between.
 
 use super::contents::Contents;
-use crate::durable::Disk;
-use crate::files::manifest::{Log, Manifest, OWN_DIRECTORY, Publication, PublishedFile};
+use super::partition::Partitioning;
+use crate::files::manifest::{Log, Manifest, Publication, PublishedFile};
+use crate::files::place::Place;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 use tidemill_core::sink::{Marker, OutputMode, SinkRequest, Writer};
 use tidemill_core::types::{name, parse_schema, schema_ddl};
 use tidemill_core::{Epoch, Error, Kind, Result, ResultExt};
@@ -24,14 +23,13 @@ const NUMBER_TAKEN_MAX: usize = 100;
 
 /// A directory that is written to.
 pub(super) struct Directory {
-    disk: Disk,
-    root: PathBuf,
-    staging: PathBuf,
+    place: Place,
     table: String,
     writer: Writer,
     schema: SchemaRef,
     mode: Publication,
     contents: Contents,
+    partitioning: Partitioning,
     rows_max: Option<u64>,
     log: Log,
     /// A commit failed, so what is on disk is not known.
@@ -39,25 +37,21 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory `root` or makes it, and removes what a crash of ours has left in it.
+    /// Opens the place or makes it, and removes what a crash of ours has left in it.
     ///
     /// # Errors
-    /// A directory that cannot be written, a damaged log, other columns than were written before.
+    /// A place that cannot be written, a damaged log, other columns than were written before.
     pub fn open(
-        disk: Disk,
-        root: PathBuf,
+        place: Place,
         request: SinkRequest,
         contents: Contents,
+        partitioning: Partitioning,
         rows_max: Option<u64>,
     ) -> Result<Self> {
-        let staging = root.join(OWN_DIRECTORY).join("staging");
-        disk.create_directory(&staging)?;
-        disk.create_directory(&root.join(OWN_DIRECTORY).join("log"))?;
+        place.prepare()?;
         let directory = Directory {
-            log: Log::open(&root)?,
-            disk,
-            staging,
-            root,
+            log: Log::open(place.clone())?,
+            place,
             table: request.table,
             writer: request.writer,
             schema: request.schema,
@@ -66,11 +60,12 @@ impl Directory {
                 OutputMode::Complete => Publication::Overwrite,
             },
             contents,
+            partitioning,
             rows_max,
             failed: false,
         };
         directory.check_schema()?;
-        directory.contents.check(&directory.schema, &directory.table)?;
+        directory.contents.check(directory.partitioning.file_schema(), &directory.table)?;
         directory.remove_leftovers()?;
         Ok(directory)
     }
@@ -108,34 +103,33 @@ impl Directory {
         if total == 0 {
             return Ok(Vec::new());
         }
+        let rows = rows.iter().map(|batch| self.named(batch)).collect::<Result<Vec<_>>>()?;
         let mut files = Vec::new();
-        for (number, batches) in pieces(rows, self.rows_max).into_iter().enumerate() {
-            let name = format!("part-{epoch}-{number}-{}.{}", self.own_mark(), self.contents.extension());
-            files.push(self.stage(name, &batches)?);
-        }
-        for file in &files {
-            let (from, to) = (self.staging.join(&file.name), self.root.join(&file.name));
-            if !self.disk.move_new(&from, &to)? {
-                return Err(Error::new(Kind::Fenced, format!("'{}' is there already", to.display())).help(
-                    "another process, or another sink of this query, writes the same epochs here: keep one of them",
-                ));
+        for (partition, rows) in self.partitioning.split(&rows)? {
+            for batches in pieces(&rows, self.rows_max) {
+                let (number, mark) = (files.len(), self.own_mark());
+                let name = format!("{partition}part-{epoch}-{number}-{mark}.{}", self.contents.extension());
+                files.push(self.stage(name, &batches)?);
             }
         }
-        self.disk.sync_directory(&self.root)?;
+        self.place.release(files.iter().map(|file| file.name.as_str()))?;
         Ok(files)
     }
 
-    fn stage(&self, name: String, batches: &[RecordBatch]) -> Result<PublishedFile> {
-        let path = self.staging.join(&name);
-        let context = || format!("cannot write '{}'", path.display());
-        let named = batches.iter().map(|batch| RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec()));
-        let batches: Vec<RecordBatch> = named.collect::<std::result::Result<_, _>>().map_err(|error| {
+    /// The rows under the names of our columns.
+    fn named(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec()).map_err(|error| {
             Error::bug(format!("rows for sink '{}' do not have its columns", self.table)).caused_by(error)
+        })
+    }
+
+    fn stage(&self, name: String, batches: &[RecordBatch]) -> Result<PublishedFile> {
+        let mut rows = 0;
+        let bytes = self.place.write(&name, |file| {
+            let context = || format!("cannot write '{name}' in '{}'", self.place.name());
+            rows = self.contents.write(file, self.partitioning.file_schema(), batches).context(Kind::Io, context)?;
+            Ok(())
         })?;
-        let file = self.disk.new_file(&path)?;
-        let rows = self.contents.write(&file, &self.schema, &batches).context(Kind::Io, context)?;
-        self.disk.sync_file(&file, &path)?;
-        let bytes = file.metadata().map_err(|error| Error::io(context(), error))?.len();
         Ok(PublishedFile { name, bytes, rows })
     }
 
@@ -143,10 +137,10 @@ impl Directory {
     fn publish(&mut self, epoch: Epoch, files: Vec<PublishedFile>) -> Result<()> {
         let schema = schema_ddl(&self.schema);
         let manifest = Manifest::new(self.writer.clone(), epoch, self.mode, schema, files);
-        let staged = self.staging.join(format!("manifest-{epoch}-{}.json", self.own_mark()));
+        let staged = format!("manifest-{epoch}-{}.json", self.own_mark());
         let before = self.log.marker(&self.writer);
         for _ in 0..NUMBER_TAKEN_MAX {
-            if self.log.publish(&self.disk, &staged, &manifest)? {
+            if self.log.publish(&staged, &manifest)? {
                 return Ok(());
             }
             self.log.refresh()?;
@@ -154,14 +148,14 @@ impl Directory {
                 let query = &self.writer.query;
                 return Err(Error::new(
                     Kind::Fenced,
-                    format!("another process writes query '{query}' to '{}'", self.root.display()),
+                    format!("another process writes query '{query}' to '{}'", self.place.name()),
                 )
                 .help("two processes run the same query: stop one of them"));
             }
             self.check_schema()?;
         }
-        let root = self.root.display();
-        Err(Error::new(Kind::Again, format!("other queries write to '{root}' so often that no manifest got through")))
+        let place = self.place.name();
+        Err(Error::new(Kind::Again, format!("other queries write to '{place}' so often that no manifest got through")))
     }
 
     /// The columns are fixed by the first commit.
@@ -173,7 +167,7 @@ impl Directory {
             Some(difference) => Err(Error::invalid(format!(
                 "sink '{}' has other columns than '{}' holds: {difference}",
                 self.table,
-                self.root.display()
+                self.place.name()
             ))
             .help("write to another directory, or select the columns as they were")),
         }
@@ -184,13 +178,12 @@ impl Directory {
         let published: HashSet<&str> = self.log.published.iter().map(|file| file.name.as_str()).collect();
         let replaced: HashSet<&str> = self.log.replaced.iter().map(String::as_str).collect();
         let mark = format!("-{}.", self.own_mark());
-        for name in names(&self.staging)?.iter().filter(|name| name.contains(&mark)) {
-            self.disk.remove(&self.staging.join(name))?;
-        }
-        for name in names(&self.root)? {
-            let ours = name.starts_with("part-") && name.contains(&mark);
+        self.place.remove_staged(&mark)?;
+        for name in self.place.files()? {
+            let file = name.rsplit('/').next().unwrap_or(&name);
+            let ours = file.starts_with("part-") && file.contains(&mark);
             if replaced.contains(name.as_str()) || (ours && !published.contains(name.as_str())) {
-                self.disk.remove(&self.root.join(name))?;
+                self.place.remove(&name)?;
             }
         }
         Ok(())
@@ -200,9 +193,8 @@ impl Directory {
     /// start removes them.
     fn remove_replaced(&mut self) {
         for name in std::mem::take(&mut self.log.replaced) {
-            let path = self.root.join(name);
-            if let Err(error) = self.disk.remove(&path) {
-                tracing::warn!(file = %path.display(), error = %error.chain(), "a replaced file could not be removed");
+            if let Err(error) = self.place.remove(&name) {
+                tracing::warn!(file = %name, error = %error.chain(), "a replaced file could not be removed");
             }
         }
     }
@@ -250,11 +242,4 @@ fn difference(written: &Schema, now: &Schema) -> Option<String> {
         (None, Some(is)) => Some(format!("column '{is}' is new")),
         (None, None) => None,
     })
-}
-
-/// Names of the files in `directory`.
-fn names(directory: &Path) -> Result<Vec<String>> {
-    let context = |error| Error::io(format!("cannot read '{}'", directory.display()), error);
-    let entries = fs::read_dir(directory).map_err(context)?;
-    entries.map(|entry| Ok(entry.map_err(context)?.file_name().to_string_lossy().into_owned())).collect()
 }

@@ -1,9 +1,12 @@
-//! What is written into a file: Parquet, or a line a row.
+//! What is written into a file: Parquet, Avro, or a line a row.
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::file::properties::WriterProperties;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use arrow_avro::compression::CompressionCodec;
+use arrow_avro::writer::WriterBuilder;
+use arrow_avro::writer::format::AvroOcfFormat;
 use std::io::{BufWriter, Write};
 use tidemill_core::format::{Encoder, Payloads};
 use tidemill_core::{Error, Kind, Result, ResultExt};
@@ -12,6 +15,8 @@ use tidemill_core::{Error, Kind, Result, ResultExt};
 pub(super) enum Contents {
     /// Apache Parquet.
     Parquet(Box<WriterProperties>),
+    /// Avro object container files.
+    Avro(Option<CompressionCodec>),
     /// A payload of the format a line, in files that end in `extension`.
     Lines {
         /// Makes the payloads.
@@ -26,6 +31,7 @@ impl Contents {
     pub fn extension(&self) -> &'static str {
         match self {
             Contents::Parquet(_) => "parquet",
+            Contents::Avro(_) => "avro",
             Contents::Lines { extension, .. } => extension,
         }
     }
@@ -39,6 +45,10 @@ impl Contents {
             Contents::Parquet(_) => ArrowWriter::try_new(Vec::new(), schema.clone(), None)
                 .map(drop)
                 .context(Kind::Invalid, || format!("sink '{table}' has a column that Parquet cannot hold")),
+            Contents::Avro(_) => self
+                .write(&mut Vec::new(), schema, &[RecordBatch::new_empty(schema.clone())])
+                .map(drop)
+                .context(Kind::Invalid, || format!("sink '{table}' has a column that Avro cannot hold")),
             Contents::Lines { .. } => Ok(()),
         }
     }
@@ -57,8 +67,19 @@ impl Contents {
                 batches.iter().try_for_each(|batch| writer.write(batch)).context(Kind::Io, context)?;
                 writer.finish().context(Kind::Io, context)?;
             }
+            Contents::Avro(codec) => {
+                let context = || "the rows could not be written".to_owned();
+                let builder = WriterBuilder::new(schema.as_ref().clone()).with_compression(*codec);
+                let mut writer = builder.build::<_, AvroOcfFormat>(BufWriter::new(file)).context(Kind::Io, context)?;
+                batches.iter().try_for_each(|batch| writer.write(batch)).context(Kind::Io, context)?;
+                writer.finish().context(Kind::Io, context)?;
+                writer.into_inner().flush().map_err(failed)?;
+            }
             Contents::Lines { encoder, .. } => {
                 let mut file = BufWriter::new(file);
+                if let Some(header) = encoder.header() {
+                    file.write_all(&header).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
+                }
                 let mut payloads = Payloads::default();
                 for batch in batches {
                     encoder.encode(batch, &mut payloads)?;

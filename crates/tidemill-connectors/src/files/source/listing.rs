@@ -1,7 +1,9 @@
 //! Which files there are: walks the directory, leaves out what is hidden, does not match or may still be
 //! changing.
 
+use crate::durable::Disk;
 use crate::files::manifest::{Log, OWN_DIRECTORY};
+use crate::files::place::Place;
 use glob::{MatchOptions, Pattern};
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
@@ -160,7 +162,7 @@ impl Directory {
         let mut log = self.log.lock().map_err(|_| Error::bug("the files source stopped while it read a log"))?;
         match log.as_mut() {
             Some(log) => log.refresh()?,
-            None => *log = Some(Log::open(&self.root)?),
+            None => *log = Some(Log::open(Place::local(Disk::default(), &self.root))?),
         }
         Ok(log.as_ref().map(|log| log.published.iter().map(|file| file.name.clone()).collect()))
     }

@@ -1,8 +1,9 @@
-//! CSV: a record a line, columns by their position. Reads as Spark's CSV source does; where Spark makes
+//! CSV: a record a line, columns by their position. Reads and writes as Spark's CSV does; where Spark makes
 //! NULL of a value that does not fit, we reject the record unless told otherwise. A quoted value cannot
 //! hold a line end, as in Spark without `multiLine`.
 
 mod decode;
+mod encode;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -10,9 +11,10 @@ mod tests;
 use crate::format::reject::{BAD_FIELDS, bad_fields_are_null};
 use arrow::datatypes::SchemaRef;
 use decode::CsvDecoder;
+use encode::CsvEncoder;
 use split::Dialect;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
-use tidemill_core::format::{Decoder, Format, Framing};
+use tidemill_core::format::{Decoder, Encoder, Format, Framing};
 use tidemill_core::{Error, Options, Result};
 
 static DESCRIPTION: Description = Description {
@@ -52,16 +54,26 @@ impl Format for Csv {
     }
 
     fn decoder(&self, schema: SchemaRef, options: &Options) -> Result<Box<dyn Decoder>> {
-        let dialect = Dialect {
-            delimiter: letter(options, "delimiter")?,
-            quote: letter(options, "quote")?,
-            escape: letter(options, "escape")?,
-        };
+        let dialect = dialect(options)?;
         let null_value = options.required("null_value")?.as_bytes().to_vec();
         let decoder =
             CsvDecoder::new(schema, dialect, options.boolean("header"), null_value, bad_fields_are_null(options))?;
         Ok(Box::new(decoder))
     }
+
+    fn encoder(&self, schema: SchemaRef, options: &Options) -> Result<Option<Box<dyn Encoder>>> {
+        let null_value = options.required("null_value")?.as_bytes().to_vec();
+        let encoder = CsvEncoder::new(&schema, dialect(options)?, options.boolean("header"), null_value)?;
+        Ok(Some(Box::new(encoder)))
+    }
+}
+
+fn dialect(options: &Options) -> Result<Dialect> {
+    Ok(Dialect {
+        delimiter: letter(options, "delimiter")?,
+        quote: letter(options, "quote")?,
+        escape: letter(options, "escape")?,
+    })
 }
 
 /// An option that is one ASCII character.

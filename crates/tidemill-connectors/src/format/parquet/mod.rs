@@ -4,22 +4,17 @@ pub(crate) mod conform;
 #[cfg(test)]
 mod tests;
 
-use crate::format::json::encode::JsonEncoder;
-use crate::format::reject::{NULL_FIELD, reject};
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatchOptions, RecordBatchReader, new_null_array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
+use crate::format::whole::{Wanted, column_of};
+use arrow::array::RecordBatchReader;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use conform::conform;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::sync::Arc;
 use tidemill_core::describe::{Description, Guarantee, Role};
-use tidemill_core::format::{Decoded, Decoder, Encoder, Format, Framing, Payloads, Reject};
+use tidemill_core::format::{Decoded, Decoder, Format, Framing};
 use tidemill_core::source::{Body, Chunk};
-use tidemill_core::{Error, Kind, Options, Result, ResultExt, types};
+use tidemill_core::{Error, Kind, Options, Result, ResultExt};
 
 static DESCRIPTION: Description = Description {
     name: "parquet",
@@ -43,12 +38,12 @@ impl Format for Parquet {
     }
 
     fn decoder(&self, schema: SchemaRef, _options: &Options) -> Result<Box<dyn Decoder>> {
-        Ok(Box::new(ParquetDecoder { schema }))
+        Ok(Box::new(ParquetDecoder { wanted: Wanted { schema } }))
     }
 }
 
 struct ParquetDecoder {
-    schema: SchemaRef,
+    wanted: Wanted,
 }
 
 impl Decoder for ParquetDecoder {
@@ -73,7 +68,7 @@ impl ParquetDecoder {
         let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).context(Kind::Data, unreadable)?;
         let file_schema = builder.schema().clone();
         let wanted: Vec<Option<usize>> =
-            self.schema.fields().iter().map(|field| column_of(&file_schema, field.name())).collect();
+            self.wanted.schema.fields().iter().map(|field| column_of(&file_schema, field.name())).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().flatten().copied());
         let count = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let reader =
@@ -82,80 +77,6 @@ impl ParquetDecoder {
         let batches = reader.collect::<Result<Vec<_>, _>>().context(Kind::Data, unreadable)?;
         let read = concat_batches(&read_schema, &batches).context(Kind::Data, unreadable)?;
 
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(wanted.len());
-        for (field, index) in self.schema.fields().iter().zip(&wanted) {
-            let column = index.and_then(|index| read.column_by_name(file_schema.field(index).name()));
-            columns.push(fit(file, field, column, read.num_rows())?);
-        }
-        self.rows(columns, read.num_rows())
+        self.wanted.of(file, &read)
     }
-
-    /// The rows, without those that are NULL where they must not be.
-    fn rows(&self, columns: Vec<ArrayRef>, count: usize) -> Result<Decoded> {
-        let loose: Vec<Field> =
-            self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(loose)), columns, &options)?;
-        let mut valid: Option<NullBuffer> = None;
-        for (field, column) in self.schema.fields().iter().zip(rows.columns()) {
-            if !field.is_nullable() {
-                valid = NullBuffer::union(valid.as_ref(), column.logical_nulls().as_ref());
-            }
-        }
-        let (rows, rejects) = match valid {
-            Some(valid) if valid.null_count() > 0 => {
-                let rejects = self.rejects(&rows, &valid)?;
-                (filter_record_batch(&rows, &BooleanArray::new(valid.into_inner(), None))?, rejects)
-            }
-            _ => (rows, Vec::new()),
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), rows.columns().to_vec(), &options)?;
-        Ok(Decoded { rows, rejects })
-    }
-
-    /// Rows with a NULL too many, as JSON: a row of a Parquet file has no bytes of its own. Their
-    /// position is the number of the row.
-    fn rejects(&self, rows: &RecordBatch, valid: &NullBuffer) -> Result<Vec<Reject>> {
-        let bad = BooleanArray::new(BooleanBuffer::collect_bool(valid.len(), |row| valid.is_null(row)), None);
-        let bad_rows = filter_record_batch(rows, &bad)?;
-        let mut payloads = Payloads::default();
-        JsonEncoder::new(bad_rows.schema(), true)?.encode(&bad_rows, &mut payloads)?;
-        let numbers = (0..valid.len()).filter(|row| valid.is_null(*row));
-        Ok(numbers
-            .zip(payloads.iter())
-            .map(|(row, bytes)| {
-                let mut fields = self.schema.fields().iter().zip(rows.columns());
-                let name = fields.find(|(field, column)| !field.is_nullable() && column.is_null(row));
-                let name = name.map_or("", |(field, _)| field.name());
-                reject(row as u64, bytes, NULL_FIELD, format!("column '{name}' is null and must not be (row {row})"))
-            })
-            .collect())
-    }
-}
-
-/// The column of a file that is called `name`: in the same case first.
-fn column_of(schema: &Schema, name: &str) -> Option<usize> {
-    let fields = schema.fields();
-    fields
-        .iter()
-        .position(|field| field.name() == name)
-        .or_else(|| fields.iter().position(|field| field.name().to_lowercase() == name.to_lowercase()))
-}
-
-/// A file's column as the schema wants it.
-fn fit(file: &str, field: &Field, column: Option<&ArrayRef>, rows: usize) -> Result<ArrayRef> {
-    let Some(column) = column else {
-        if field.is_nullable() {
-            return Ok(new_null_array(field.data_type(), rows));
-        }
-        let name = field.name();
-        return Err(Error::new(Kind::Data, format!("'{file}' has no column '{name}', which must not be null"))
-            .help(format!("declare '{name}' without NOT NULL, or remove the file")));
-    };
-    conform(column, field.data_type()).map_err(|why| {
-        let (name, of, wanted) = (field.name(), types::name(column.data_type()), types::name(field.data_type()));
-        Error::new(Kind::Data, format!("column '{name}' of '{file}' is {of} and cannot be read as {wanted}: {why}"))
-            .help(format!("declare '{name}' as {of}, and cast it in the query"))
-    })
 }

@@ -2,12 +2,16 @@
 
 use super::*;
 use crate::format::json::Json;
+use crate::format::reject::NULL_FIELD;
 use arrow::array::{
-    Decimal128Array, DictionaryArray, Float32Array, Int16Array, Int32Array, Int64Array, LargeStringArray, StringArray,
-    TimestampMillisecondArray, TimestampNanosecondArray,
+    ArrayRef, Decimal128Array, DictionaryArray, Float32Array, Int16Array, Int32Array, Int64Array, LargeStringArray,
+    StringArray, TimestampMillisecondArray, TimestampNanosecondArray,
 };
 use arrow::datatypes::Int32Type;
+use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use std::sync::Arc;
+use tidemill_core::format::Payloads;
 use tidemill_core::types::parse_schema;
 
 fn file(columns: Vec<(&str, ArrayRef)>) -> Bytes {
