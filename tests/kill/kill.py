@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills a running pipeline with SIGKILL again and again, and compares what came out.
 
-    kill.py --program PATH [--rounds 200] [--pipeline files-delta|log-files|kafka-kafka|all] [--seed S]
+    kill.py --program PATH [--rounds 200] [--pipeline files-delta|log-files|files-redis|kafka-kafka|all] [--seed S]
     kill.py --program PATH --short        a few rounds of each, for every test run
 
 Input comes while the program runs; it is killed at moments that are aimed at (aims.py), started again
@@ -32,7 +32,7 @@ from life import Ended, Failed, Life, watched  # noqa: E402
 from validator import compare, premature  # noqa: E402
 from watch import Watch  # noqa: E402
 
-SHORT_ROUNDS = {"files-delta": 12, "log-files": 6, "kafka-kafka": 5}
+SHORT_ROUNDS = {"files-delta": 12, "log-files": 6, "files-redis": 6, "kafka-kafka": 5}
 PROGRESS_ROUNDS = 20
 WARM_UP_REPORTS = 12
 END_SECONDS_MAX = 300.0
@@ -222,6 +222,13 @@ def opened(name: str, folder: Path, seed: int, cleanup: contextlib.ExitStack):
         from log_files import LogFiles
 
         return LogFiles(folder, seed)
+    if name == "files-redis":
+        from files_redis import FilesRedis, Node
+        from harness import stop
+
+        node = Node(folder / "redis", "--appendonly", "yes", "--appendfsync", "always", "--save", "")
+        cleanup.callback(lambda: stop(node.process))
+        return FilesRedis(folder, seed, node)
     import services
     from kafka_kafka import KafkaKafka
 
