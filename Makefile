@@ -8,7 +8,7 @@ SHELL := /bin/bash
 ENV := . scripts/env;
 
 .PHONY: help setup build bin-path demo test test-rust test-cases test-python test-kill test-bench test-demo kill
-.PHONY: differential nexmark test-differential test-nexmark test-property
+.PHONY: differential nexmark test-differential test-nexmark test-property campaign test-campaign
 .PHONY: lint format wheel bench clean
 
 help: ## Show this list
@@ -27,7 +27,7 @@ bin-path: ## Print where `make build` leaves the program
 demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
 
-test: test-rust test-cases test-python test-differential test-property test-kill test-bench test-nexmark test-demo ## Run every test (dev build; a few long ones in their short form)
+test: test-rust test-cases test-python test-differential test-property test-kill test-campaign test-bench test-nexmark test-demo ## Run every test (dev build; a few long ones in their short form)
 
 # The one cargo invocation: everything the other tests run comes out of it.
 test-rust: setup
@@ -50,7 +50,7 @@ test-python: test-rust
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --kill --parallelism 1,4 tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --state-backend rocksdb --kill --parallelism 1,4 tests/golden tests/cases
-	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/sinks
+	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/campaign tests/sinks
 
 # The short form: pipelines that were drawn before, with the answers of the real Spark.
 test-differential: test-python
@@ -64,6 +64,12 @@ test-property: test-python
 
 test-kill: test-rust
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+# 200 cycles; the order of writes and fsyncs under strace.
+test-campaign: test-rust
+	@$(ENV)
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/campaign.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/fsync_order.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
 # The benchmark's answers, not its figures: those of a dev build mean nothing.
 test-bench: test-rust
@@ -84,6 +90,14 @@ test-demo: test-rust
 kill: setup ## Kill a pipeline 200 times at random moments and compare what came out
 	@$(ENV) cargo build --workspace --all-targets --locked
 	"$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --rounds 200 --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+CYCLES ?= 2000
+SINKS ?= delta,files,log,kafka
+
+campaign: setup ## Break the program at every step of an epoch, by sink and state (CYCLES=2000 SINKS=delta,files,log,kafka); goes on where its ledger ends
+	@$(ENV) cargo build --workspace --all-targets --locked
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/campaign.py --cycles $(CYCLES) --sinks $(SINKS) \
+		--program "$$CARGO_TARGET_DIR/debug/tidemill"
 
 PIPELINES ?= 500
 SEED ?= 1

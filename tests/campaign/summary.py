@@ -69,6 +69,6 @@ def programs(blocks: list[dict]) -> list[str]:
     """Which builds ran."""
     counts: Counter[str] = Counter()
     for block in blocks:
-        counts[block["commit"]] += block["cycles"]
-    lines = ["## Builds", "", "| commit | cycles |", "|---|---|"]
-    return [*lines, *(f"| {commit} | {count} |" for commit, count in counts.items()), ""]
+        counts[block["build"]] += block["cycles"]
+    lines = ["## Builds", "", "| SHA-256 of the program | cycles |", "|---|---|"]
+    return [*lines, *(f"| {build} | {count} |" for build, count in counts.items()), ""]

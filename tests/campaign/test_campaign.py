@@ -56,6 +56,6 @@ def test_a_fault_that_never_came_fails(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     cycle = {"cell": "delta/memory", "step": "planned", "fired": 0, "lives": 1}
     ledger.add({"result": "passed"}, [cycle])
-    campaign = Campaign(argparse.Namespace(sinks=["delta"]), Ledger(ledger.path))
+    campaign = Campaign(argparse.Namespace(sinks=["delta"], program=Path(sys.executable)), Ledger(ledger.path))
     with pytest.raises(Failed, match="never came"):
         campaign.check_reach()
