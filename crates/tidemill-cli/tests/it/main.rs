@@ -6,7 +6,6 @@
 mod bad_input;
 mod dlq;
 mod page;
-mod plan;
 mod signals;
 mod support;
 mod verbs;
