@@ -51,6 +51,7 @@ class Block:
         self.program = Program(program, folder, [f"state_backend={cell.state}"], self.pipeline.feed)
         self.visible = Visible()
         self.cycles: list[dict] = []
+        self.rows = self.kept = self.lost = self.over = 0
 
     def run(self, count: int, hits: Counter[str]) -> None:
         """The cycles."""
@@ -89,27 +90,32 @@ class Block:
         loop = self.program.folder / "loop"
         return any(loop.glob("results/_delta_log/*.json")) or any(loop.glob("results/_tidemill/log/*.json"))
 
-    def finish(self, build: str) -> dict:
-        """Runs the rest undisturbed and compares; the block's line for the ledger."""
+    def finish(self) -> None:
+        """Runs the rest undisturbed and compares."""
         for _ in range(self.pipeline.last_runs):
             self.program.finish(FINISH_SECONDS_MAX)
         expected, seen = self.pipeline.oracle.rows(), self.pipeline.results("loop")
         letters, kept = self.pipeline.oracle.bad, self.pipeline.letters("loop")
-        wrong = compare(expected, seen) + compare(letters, kept)
-        if wrong:
+        self.lost = (expected - seen).total() + (letters - kept).total()
+        self.over = (seen - expected).total() + (kept - letters).total()
+        self.rows, self.kept = expected.total(), letters.total()
+        if wrong := compare(expected, seen) + compare(letters, kept):
             raise Failed("at the end:\n" + "\n".join(wrong))
+
+    def told(self, build: str, result: str) -> dict:
+        """The block's line for the ledger."""
         return {
             "block": self.number,
             "cell": self.cell.name,
             "seed": self.seed,
             "build": build,
             "cycles": len(self.cycles),
-            "rows": expected.total(),
-            "letters": letters.total(),
+            "rows": self.rows,
+            "letters": self.kept,
             "looks": self.visible.looks,
-            "lost": (expected - seen).total() + (letters - kept).total(),
-            "doubled": (seen - expected).total() + (kept - letters).total(),
-            "result": "passed",
+            "lost": self.lost,
+            "doubled": self.over,
+            "result": result,
         }
 
 
@@ -141,17 +147,20 @@ class Campaign:
             with served(cell) as brokers:
                 block = Block(number, cell, seed, folder, self.asked.program, brokers)
                 block.run(count, self.hits[cell.name])
-                result = block.finish(self.build)
+                block.finish()
         except Failed as failed:
             at = len(block.cycles) if block else 0
             last = block.cycles[-1] if at else {}
+            if block:
+                # a campaign that goes on must not forget it
+                self.ledger.add(block.told(self.build, str(failed).splitlines()[0]), block.cycles)
             raise Failed(
                 f"block {number} ({cell.name}, seed {seed}) after {at} cycles, kept in {folder}\n{last}\n{failed}"
             ) from failed
-        self.ledger.add(result, block.cycles)
+        self.ledger.add(block.told(self.build, "passed"), block.cycles)
         shutil.rmtree(folder)
         took = time.monotonic() - begun
-        print(f"block {number}: {cell.name}, {count} cycles, {result['rows']} rows, {took:.0f} s", flush=True)
+        print(f"block {number}: {cell.name}, {count} cycles, {block.rows} rows, {took:.0f} s", flush=True)
         return count
 
     def check_reach(self) -> None:

@@ -5,6 +5,7 @@ so a campaign that was cut off goes on after the last whole block.
 """
 
 import json
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -38,8 +39,8 @@ class Ledger:
         return hits
 
     def kills(self) -> int:
-        """Processes that were killed."""
-        return sum(cycle["lives"] for cycle in self.cycles)
+        """Processes that a kill ended; one that was asked to end may have been done before it."""
+        return sum(cycle["lives"] for cycle in self.cycles if cycle["code"] == -signal.SIGKILL)
 
     def _take(self, entry: dict) -> None:
         (self.blocks if "result" in entry else self.cycles).append(entry)

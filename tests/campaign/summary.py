@@ -35,12 +35,16 @@ def page(ledger: Ledger, sinks: list[str]) -> str:
     if trials and not failed:
         lines += [
             f"No failure in {trials} cycles bounds the chance of one per cycle below 3/{trials} = "
-            f"{100 * 3 / trials:.3f} % with 95 % confidence, for these pipelines and faults. It is not never.",
+            f"{100 * 3 / trials:.3f} %",
+            "with 95 % confidence, for these pipelines and faults. It is not never.",
             "",
         ]
     rows, letters = (sum(block[what] for block in blocks) for what in ("rows", "letters"))
     looks = sum(block["looks"] for block in blocks)
-    lines += [f"Compared: {rows} rows, {letters} dead letters; {looks} looks at the sinks right after a kill.", ""]
+    lines += [
+        f"Compared: {rows} rows, {letters} dead letters; {looks} looks at the sinks right after a kill (not in Kafka).",
+        "",
+    ]
     lines += kinds(cycles) + steps(ledger, sinks) + programs(blocks)
     return "\n".join(lines)
 

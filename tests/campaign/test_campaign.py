@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kill")]
 
 import plans  # noqa: E402
-from campaign import Campaign  # noqa: E402
+from campaign import Block, Campaign  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from life import Failed  # noqa: E402
 from visible import Visible  # noqa: E402
@@ -54,8 +54,23 @@ def test_every_step_gets_its_hits() -> None:
 
 def test_a_fault_that_never_came_fails(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    cycle = {"cell": "delta/memory", "step": "planned", "fired": 0, "lives": 1}
+    cycle = {"cell": "delta/memory", "step": "planned", "fired": 0, "lives": 1, "code": -9}
     ledger.add({"result": "passed"}, [cycle])
     campaign = Campaign(argparse.Namespace(sinks=["delta"], program=Path(sys.executable)), Ledger(ledger.path))
     with pytest.raises(Failed, match="never came"):
         campaign.check_reach()
+
+
+def test_a_block_that_failed_stays_in_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Block, _count: int, _hits: Counter) -> None:
+        self.lost = 3
+        raise Failed("3 rows lost: ...")
+
+    monkeypatch.setattr(Block, "run", fails)
+    asked = argparse.Namespace(sinks=["delta"], program=Path(sys.executable), seed=1)
+    campaign = Campaign(asked, Ledger(tmp_path / "ledger.jsonl"))
+    with pytest.raises(Failed, match="3 rows lost"):
+        campaign.block(campaign.cells[0], 1)
+    assert [(block["lost"], block["result"]) for block in Ledger(tmp_path / "ledger.jsonl").blocks] == [
+        (3, "3 rows lost: ...")
+    ]
