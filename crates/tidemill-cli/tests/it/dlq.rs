@@ -101,6 +101,31 @@ fn too_many_bad_records_stop_the_query_before_anything_is_written() {
 }
 
 #[test]
+fn a_replay_that_is_killed_at_any_step_is_done_once() {
+    for step in ["planned", "plan-torn", "plan-logged", "executing", "state-put", "sink-staging", "sink-committed"] {
+        let scratch = Scratch::new();
+        let table = "SET on_error = 'dead_letter'; SET dead_letter = 'letters';
+            CREATE TABLE letters WITH (connector = 'delta', path = 'letters');";
+        scratch.write("p.sql", &pipeline(table, "100 div n"));
+        scratch.write("in/a.json", &records(0, 100));
+        assert_eq!(run(&scratch).code, Some(0));
+        assert_eq!(scratch.published_rows(), 90);
+        // half of the letters can be divided now, the others fail once more
+        scratch.write("p.sql", &pipeline(table, "100 div if(id < 50, 1, n)"));
+        assert_eq!(dlq(&scratch, &["replay", "--all", "--table", "letters"])["records"], 10);
+        let fault = format!("{step}:1:kill");
+        let killed = ["run", "p.sql", "--checkpoint", "ck", "--trigger", "available-now", "--progress", "off"];
+        let killed = scratch.run(&[&killed[..], &["--listen", "off", "--fault", &fault]].concat());
+        assert_eq!(killed.code, None, "{step} was not reached: {killed:?}");
+        assert_eq!(run(&scratch).code, Some(0), "{step}");
+        assert_eq!(scratch.published_rows(), 95, "{step}");
+        let letters = dlq(&scratch, &["list", "--records", "--table", "letters"]);
+        let again = letters.as_array().unwrap().iter().filter(|letter| letter["replay"] == 1).count();
+        assert_eq!((letters.as_array().unwrap().len(), again), (15, 5), "{step}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let scratch = Scratch::new();
     scratch.run(&["dlq", "list"]).says(64, &["--checkpoint DIR"]);
