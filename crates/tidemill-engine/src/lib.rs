@@ -8,6 +8,7 @@ pub mod dataflow;
 pub mod dead_letter;
 pub mod deliver;
 pub mod errors;
+pub mod evolve;
 pub mod faults;
 pub mod function;
 pub mod ingest;

@@ -4,14 +4,18 @@
 use crate::checkpoint::decide::{Facts, SinkFacts, decide};
 use crate::checkpoint::journal::{self, Journal};
 use crate::checkpoint::lock::CheckpointLock;
-use crate::checkpoint::metadata::{FORMAT, Metadata};
-use crate::checkpoint::record::{CommitRecord, PlanRecord, Record};
+use crate::checkpoint::metadata::Metadata;
+use crate::checkpoint::record::{CommitRecord, PlanRecord, PlannedWatermark, Record};
 use crate::checkpoint::snapshot::{Snapshot, Snapshots};
 use crate::checkpoint::{durable, ipc};
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, KeyedStep};
 use crate::deliver::Delivery;
+use crate::evolve::calls::Changed;
+use crate::evolve::saved::Saved;
+use crate::evolve::settle;
 use crate::faults::QueryFaults;
 use crate::operator::aggregate::accumulator::Scope;
+use crate::pipeline::query::Query;
 use crate::state::home::{StateBackends, StateHome};
 use crate::state::reader;
 use arrow::record_batch::RecordBatch;
@@ -19,7 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidemill_core::state::StateBackend;
-use tidemill_core::{Epoch, Error, Incarnation, Offsets, Result, Step};
+use tidemill_core::{Epoch, Error, Offsets, Result, Step};
 
 /// A checkpoint that is held and has been read.
 pub struct Checkpoint {
@@ -31,6 +35,10 @@ pub struct Checkpoint {
     commits: BTreeMap<Epoch, CommitRecord>,
     changes: BTreeMap<Epoch, Vec<(String, Vec<u8>)>>,
     last_segment: Option<u64>,
+    /// True when the query has changed and the metadata on disk is still that of the one before.
+    has_changed: bool,
+    /// Aggregates that have other functions than some of their saved state.
+    adapted: BTreeMap<String, Changed>,
     _lock: CheckpointLock,
 }
 
@@ -55,25 +63,32 @@ pub struct Resumed {
 }
 
 impl Checkpoint {
-    /// Takes and reads the checkpoint in `directory`, or makes a new one there.
+    /// Takes and reads the checkpoint in `directory`, or makes a new one there. Names the operators of the query as
+    /// the checkpoint does.
     ///
     /// # Errors
-    /// Another process holds it, it cannot be read or written, it is damaged, or it is that of another
-    /// pipeline.
-    pub fn open(directory: &Path, now: Metadata) -> Result<Checkpoint> {
+    /// Another process holds it, it cannot be read or written, it is damaged, it is that of another pipeline, or
+    /// the query has changed so that state would be lost, and nobody has approved that.
+    pub fn open(directory: &Path, query: &Query, flow: &mut Dataflow) -> Result<Checkpoint> {
         durable::create_directory(directory)?;
         let lock = CheckpointLock::take(directory)?;
-        let metadata = match Metadata::read(directory)? {
+        let known = Metadata::read(directory)?;
+        let (records, last_segment) = journal::read(&directory.join("journal"))?;
+        let (metadata, adapted, has_changed) = match known {
             Some(known) => {
-                known.check_fits(&now, directory)?;
-                known
+                let saved = Saved::of(directory, &records)?;
+                let change = settle::change(query, flow, &known, &saved, directory)?;
+                change.check_approved(query.session.settings.approves_loss(), directory)?;
+                let (now, adapted) = settle::settle(query, flow, known.clone(), &change, saved.committed);
+                let has_changed = now != known;
+                (now, adapted, has_changed)
             }
             None => {
+                let now = settle::first(query, flow)?;
                 now.write(directory)?;
-                now
+                (now, BTreeMap::new(), false)
             }
         };
-        let (records, last_segment) = journal::read(&directory.join("journal"))?;
         let mut checkpoint = Checkpoint {
             directory: directory.to_owned(),
             metadata,
@@ -81,6 +96,8 @@ impl Checkpoint {
             commits: BTreeMap::new(),
             changes: BTreeMap::new(),
             last_segment,
+            has_changed,
+            adapted,
             _lock: lock,
         };
         for record in records {
@@ -169,11 +186,14 @@ impl Checkpoint {
         faults.at(Step::Recovering)?;
         self.replay_changes(flow, start, base)?;
         let used_watermarks = self.resume_watermarks(flow, start, base);
+        if self.has_changed {
+            self.metadata.replace(&self.directory)?;
+        }
         let journal = Journal::start(&self.directory.join("journal"), self.last_segment, self.bytes_since(newest))?;
         faults.at(Step::Recovering)?;
         Ok(Resumed {
             next,
-            recorded: self.plans.range(next..).map(|(_, plan)| plan.clone()).collect(),
+            recorded: self.plans.range(next..).map(|(_, plan)| self.for_parts(plan, flow.parts.len())).collect(),
             committed,
             offsets: self.offsets(start, next),
             used_watermarks,
@@ -181,6 +201,13 @@ impl Checkpoint {
             journal: journal.breaking(faults.clone()),
             home,
         })
+    }
+
+    /// A plan that has a watermark for every part; parts that are newer than the plan have seen nothing.
+    fn for_parts(&self, plan: &PlanRecord, parts: usize) -> PlanRecord {
+        let mut plan = plan.clone();
+        plan.watermarks.resize(parts, PlannedWatermark { late: 0, current: 0 });
+        plan
     }
 
     /// Bytes of the changes after a snapshot.
@@ -226,7 +253,7 @@ impl Checkpoint {
             flow.parts.iter_mut().flat_map(|part| part.keyed()).try_for_each(|step| {
                 let shape = step.partitions[0].shape();
                 let name = step.name.clone();
-                reader::rows(home.store(), &name, &shape, &mut |rows| load_rows(step, rows, Scope::Whole))
+                reader::rows(home.store(), &name, &shape, &mut |rows| put_back(step, rows, Scope::Whole))
             })?;
             return Ok(None);
         }
@@ -235,8 +262,9 @@ impl Checkpoint {
             home.take(flow)?;
         }
         for step in flow.parts.iter_mut().flat_map(|part| part.keyed()) {
-            if let Some(content) = start.and_then(|snapshot| snapshot.state.get(&step.name)) {
-                load(step, content, Scope::Whole)?;
+            let content = start.and_then(|snapshot| Some((snapshot.manifest.epoch, snapshot.state.get(&step.name)?)));
+            if let Some((epoch, content)) = content {
+                self.load(step, content, epoch, Scope::Whole)?;
             }
         }
         Ok(home)
@@ -266,7 +294,7 @@ impl Checkpoint {
                 let name = step.name.clone();
                 for (epoch, marks) in &epochs {
                     for (_, rows) in self.changes.get(epoch).into_iter().flatten().filter(|(known, _)| *known == name) {
-                        load(step, rows, Scope::Changes)?;
+                        self.load(step, rows, **epoch, Scope::Changes)?;
                     }
                     if let Some(marks) = marks {
                         let mut partitions = step.partitions.iter_mut();
@@ -290,6 +318,7 @@ impl Checkpoint {
             Some(plan) => used = plan.watermarks.iter().map(|watermark| watermark.current).collect(),
             None => used = start.map_or(used, |snapshot| snapshot.manifest.watermarks.clone()),
         }
+        used.resize(flow.parts.len(), 0);
         for ((part, next), used) in flow.parts.iter_mut().zip(next).zip(&used) {
             part.watermark.resume(next.max(*used));
         }
@@ -311,15 +340,22 @@ impl Checkpoint {
         }
         offsets
     }
+
+    /// Puts back rows of an operator that were saved after an epoch.
+    fn load(&self, step: &mut KeyedStep, content: &[u8], epoch: Epoch, scope: Scope) -> Result<()> {
+        let saved = ipc::read(content, &format!("the saved state of operator {}", step.name))?;
+        saved.into_iter().try_for_each(|rows| {
+            let rows = match self.adapted.get(&step.name) {
+                Some(changed) => changed.adapt(rows, epoch, &step.partitions[0].shape().schema, scope)?,
+                None => rows,
+            };
+            put_back(step, rows, scope)
+        })
+    }
 }
 
-/// Puts saved rows of an operator back, each in the partition of its key.
-fn load(step: &mut crate::dataflow::KeyedStep, content: &[u8], scope: Scope) -> Result<()> {
-    let saved = ipc::read(content, &format!("the saved state of operator {}", step.name))?;
-    saved.into_iter().try_for_each(|rows| load_rows(step, rows, scope))
-}
-
-fn load_rows(step: &mut crate::dataflow::KeyedStep, rows: RecordBatch, scope: Scope) -> Result<()> {
+/// Puts rows of an operator back, each in the partition of its key.
+fn put_back(step: &mut KeyedStep, rows: RecordBatch, scope: Scope) -> Result<()> {
     let shape = step.partitions[0].shape();
     let same = rows.schema() == shape.schema;
     let rows = if same { rows } else { step.partitions[0].migrated(&rows, &step.name)? };
@@ -328,17 +364,4 @@ fn load_rows(step: &mut crate::dataflow::KeyedStep, rows: RecordBatch, scope: Sc
         partition.state().load(&rows, &select, scope)?;
     }
     Ok(())
-}
-
-/// The metadata of a query as it is now.
-pub fn metadata(pipeline: &str, sources: Vec<String>, flow: &mut Dataflow) -> Metadata {
-    let steps = flow.parts.iter_mut().flat_map(|part| part.keyed());
-    Metadata {
-        format: FORMAT,
-        pipeline: pipeline.to_owned(),
-        incarnation: Incarnation::mint(),
-        made_by: format!("tidemill {}", env!("CARGO_PKG_VERSION")),
-        operators: steps.map(|step| (step.name.clone(), step.layout.clone())).collect(),
-        sources,
-    }
 }

@@ -7,10 +7,10 @@ use crate::checkpoint::snapshot::{self, Manifest};
 use crate::dataflow::Dataflow;
 use crate::dataflow::execute::{PartResult, Workers};
 use crate::dataflow::lower::{self, LowerOptions};
-use crate::deliver::{Delivered, Delivery};
 use crate::dead_letter::rate::Rate;
 use crate::dead_letter::replay::Replays;
 use crate::dead_letter::screen::Screen;
+use crate::deliver::{Delivered, Delivery};
 use crate::faults::QueryFaults;
 use crate::ingest::{Ingest, Read};
 use crate::operator::EpochContext;
@@ -402,7 +402,10 @@ impl Running {
         delivered: Vec<Delivered>,
         measured: Measured,
     ) {
-        let part = self.flow.parts.first().filter(|part| part.watermark.is_declared());
+        // parts that are gone declare none
+        let mut declared =
+            self.flow.parts.iter().zip(&plan.watermarks).filter(|(part, _)| part.watermark.is_declared());
+        let watermark = declared.next().map(|(part, used)| (used.current, part.watermark.millis()));
         self.reporter.epoch(&Done {
             plan,
             reads,
@@ -410,8 +413,8 @@ impl Running {
             operators: computed.parts.iter().flat_map(|part| &part.operators).collect(),
             delivered: &delivered,
             outputs: self.flow.outputs,
-            event_times: computed.event_times.first().copied().flatten(),
-            watermark: part.zip(plan.watermarks.first()).map(|(part, used)| (used.current, part.watermark.millis())),
+            event_times: computed.event_times.iter().copied().flatten().next(),
+            watermark,
             letters: computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64),
             visible: self.clock.now_micros(),
             measured,
@@ -452,8 +455,11 @@ impl Running {
 
 /// A replay of records of a table that the query no longer reads.
 fn not_read(table: &str, number: u64) -> Error {
-    Error::new(Kind::Invalid, format!("replay {number} has records of the table '{table}', which the query does not read"))
-        .help("replay them with the pipeline that set them aside")
+    Error::new(
+        Kind::Invalid,
+        format!("replay {number} has records of the table '{table}', which the query does not read"),
+    )
+    .help("replay them with the pipeline that set them aside")
 }
 
 /// Bad records without a table for them stop the query: nothing is dropped in silence.

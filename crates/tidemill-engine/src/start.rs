@@ -1,7 +1,7 @@
 //! Starts a checked query and gives the handle by which it is watched and stopped.
 
 use crate::dataflow::execute::Workers;
-use crate::dataflow::lower::{LowerOptions, lower};
+use crate::dataflow::lower::{LowerOptions, StaticTables, lower};
 use crate::dataflow::{Dataflow, SourceColumns};
 use crate::dead_letter::{self, rate::Rate, replay::Replays};
 use crate::deliver::Delivery;
@@ -11,7 +11,7 @@ use crate::pipeline::plan::{Attribute, outer_schema};
 use crate::pipeline::query::{Query, SinkTable};
 use crate::pipeline::settings::Trigger;
 use crate::progress::{Listener, Progress, QueryStarted, TableName};
-use crate::recover::{Checkpoint, metadata};
+use crate::recover::Checkpoint;
 use crate::report::{Recent, Reporter};
 use crate::run::Running;
 use crate::tables::Tables;
@@ -225,8 +225,7 @@ type Opened = (Running, String, Arc<Recent>, Arc<Signals>);
 async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
     let tables = Tables::read(query).await?;
     let mut flow = build(query, &tables)?;
-    let sources: Vec<String> = query.sources.iter().map(|source| source.name.clone()).collect();
-    let checkpoint = Checkpoint::open(&options.checkpoint, metadata(&query.name, sources, &mut flow))?;
+    let checkpoint = Checkpoint::open(&options.checkpoint, query, &mut flow)?;
     let writer = |sink: &str| Writer {
         query: query.name.clone(),
         sink: sink.to_owned(),
@@ -243,8 +242,7 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
         let opened = Delivery::open(letters, dead_letter::schema(), OutputMode::Append, writer(&letters.name)).await;
         sinks.push(opened.map_err(|error| query.placed(&letters.name, error))?);
     }
-    let mut resumed =
-        checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign, &query.state, &faults).await?;
+    let mut resumed = checkpoint.resume(&mut flow, &mut sinks, options.accept_foreign, &query.state, &faults).await?;
     let mut ingests = Vec::with_capacity(query.sources.len());
     for source in &query.sources {
         let columns = flow.sources.iter().find(|columns| columns.table == source.name);
@@ -291,7 +289,14 @@ async fn open(query: &Query, options: &StartOptions) -> Result<Opened> {
 /// # Errors
 /// An expression that fails on a row of a table.
 pub fn build(query: &Query, tables: &Tables) -> Result<Dataflow> {
-    let rows_of = |name: &str, columns: &[usize], attributes: &[Attribute]| tables.rows(name, columns, attributes);
+    lowered(query, &|name: &str, columns: &[usize], attributes: &[Attribute]| tables.rows(name, columns, attributes))
+}
+
+/// The operators of a query, over tables that somebody gives.
+///
+/// # Errors
+/// An expression that fails on a row of a table.
+pub fn lowered(query: &Query, tables: StaticTables<'_>) -> Result<Dataflow> {
     let roots: Vec<_> = query.outputs.iter().map(|output| (output.plan.clone(), output.mode)).collect();
     let idle_after = query.sources.iter().filter_map(|source| {
         let micros = source.options.duration("idle_timeout")?.as_micros();
@@ -301,7 +306,7 @@ pub fn build(query: &Query, tables: &Tables) -> Result<Dataflow> {
         idle_after: &idle_after.collect(),
         partitions: query.session.settings.parallelism(),
         use_max: query.session.settings.watermark_is_max(),
-        tables: &rows_of,
+        tables,
     };
     lower(&roots, &options)
 }

@@ -74,6 +74,21 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
+/// Writes a file in place of one of that name: a crash leaves the old one or the new one.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let temporary = temporary(path);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let replaced = written.and_then(|()| fs::rename(&temporary, path));
+    replaced.map_err(|error| Error::io(format!("cannot replace {}", path.display()), error))?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
 fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))

@@ -1,15 +1,18 @@
 //! Who a checkpoint belongs to, and what its state looks like.
 
 use super::durable;
+use crate::evolve::calls::Before;
+use crate::evolve::identity::Identity;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tidemill_core::{Error, Incarnation, Result, ResultExt};
 
 /// The format this version writes and reads.
 pub const FORMAT: u32 = 1;
 
-/// The content of `metadata.json`. Written once; the epochs are in the journal.
+/// The content of `metadata.json`. Written when the checkpoint is made and when a changed query goes on with it; the
+/// epochs are in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Version of the layout on disk.
@@ -24,6 +27,26 @@ pub struct Metadata {
     pub operators: BTreeMap<String, String>,
     /// Source tables.
     pub sources: Vec<String>,
+    /// What each operator computes: by this it is found again in a changed query. Missing in the first versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub identities: BTreeMap<String, Remembered>,
+    /// The parts of the query: records tell their watermarks in this order. Those that are gone keep their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+    /// Names of operators whose state was let go: older records may still have it, so nobody gets the name again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retired: BTreeSet<String>,
+}
+
+/// What is remembered of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// What it computes.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// The functions of an aggregate that some of its state may still be of, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Before>,
 }
 
 impl Metadata {
@@ -78,33 +101,13 @@ impl Metadata {
         }
     }
 
-    /// Checks that a checkpoint is that of a pipeline with this metadata.
+    /// Writes the metadata of a checkpoint whose query has changed.
     ///
     /// # Errors
-    /// Another pipeline, other sources, other state; each difference is named.
-    pub fn check_fits(&self, now: &Metadata, directory: &Path) -> Result<()> {
-        let refuse = |what: String| {
-            Err(Error::invalid(format!("the checkpoint {} does not fit this pipeline: {what}", directory.display()))
-                .help("give the changed pipeline a new checkpoint directory, or run the pipeline this checkpoint was made by"))
-        };
-        if self.pipeline != now.pipeline {
-            return refuse(format!("it belongs to the pipeline '{}', this one is '{}'", self.pipeline, now.pipeline));
-        }
-        if self.sources != now.sources {
-            return refuse(format!("it reads {}, this one reads {}", self.sources.join(", "), now.sources.join(", ")));
-        }
-        for (name, layout) in &self.operators {
-            match now.operators.get(name) {
-                None => return refuse(format!("its operator {name} ({layout}) is gone")),
-                Some(other) if other != layout => {
-                    return refuse(format!("the state of operator {name} was '{layout}' and is now '{other}'"));
-                }
-                Some(_) => {}
-            }
-        }
-        match now.operators.keys().find(|name| !self.operators.contains_key(*name)) {
-            Some(new) => refuse(format!("it has no state for the operator {new}")),
-            None => Ok(()),
-        }
+    /// The file cannot be written; the one before is then still there.
+    pub fn replace(&self, directory: &Path) -> Result<()> {
+        let text =
+            serde_json::to_vec_pretty(self).context(tidemill_core::Kind::Bug, || "metadata has no JSON".into())?;
+        durable::replace(&directory.join("metadata.json"), &text)
     }
 }

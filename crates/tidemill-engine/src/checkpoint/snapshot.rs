@@ -115,6 +115,15 @@ impl Snapshots {
     }
 }
 
+/// The newest snapshot's directory and manifest, as written: its files are not looked at.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn newest_manifest(directory: &Path) -> Result<Option<(PathBuf, Manifest)>> {
+    let whole = list(directory)?.into_iter().rev().filter(|path| is_whole(path));
+    Ok(whole.filter_map(|path| Some((path.clone(), read_manifest(&path).ok()?))).next())
+}
+
 fn undamaged(path: &Path) -> Option<Snapshot> {
     read_one(path)
         .inspect_err(|error| tracing::warn!(snapshot = %path.display(), error = %error.chain(), "snapshot passed over"))

@@ -78,6 +78,7 @@ pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> R
             watermarks: vec![],
             names: HashMap::new(),
             late: late_columns(roots),
+            origins: vec![],
         };
         let mut outputs = Vec::with_capacity(members.len());
         for number in members {
@@ -86,7 +87,7 @@ pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> R
         let nodes = lowering.watermarks.into_iter().map(|(_, node)| node);
         let watermark = WatermarkTracker::new(nodes.collect(), options.use_max);
         let (steps, outputs) = fused(lowering.steps, outputs);
-        flow.parts.push(Part { mode, steps, outputs, watermark });
+        flow.parts.push(Part { mode, steps, outputs, watermark, origins: lowering.origins });
     }
     Ok(flow)
 }
@@ -157,6 +158,8 @@ pub(super) struct Lowering<'a, 'b> {
     names: HashMap<&'static str, usize>,
     /// Columns of the late rows that are kept, by the place in memory of the plan that drops them.
     late: HashMap<usize, Vec<u32>>,
+    /// The plans of stateful steps, by the steps' names.
+    origins: Vec<(String, Arc<Plan>)>,
 }
 
 impl Lowering<'_, '_> {
@@ -166,6 +169,9 @@ impl Lowering<'_, '_> {
             return Ok(*step);
         }
         let step = self.node(plan)?;
+        if let Step::Keyed(keyed) = &self.steps[step] {
+            self.origins.push((keyed.name.clone(), plan.clone()));
+        }
         self.done.insert(key, step);
         Ok(step)
     }

@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn part(steps: Vec<Step>) -> Part {
-        Part { mode: OutputMode::Append, steps, outputs: vec![], watermark: WatermarkTracker::default() }
+        Part { mode: OutputMode::Append, steps, outputs: vec![], watermark: WatermarkTracker::default(), origins: vec![] }
     }
 
     #[test]

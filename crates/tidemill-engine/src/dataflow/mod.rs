@@ -76,6 +76,8 @@ pub struct Part {
     pub outputs: Vec<(usize, usize)>,
     /// Its watermark.
     pub watermark: WatermarkTracker,
+    /// The plans of its stateful steps, by their names.
+    pub origins: Vec<(String, Arc<Plan>)>,
 }
 
 /// One step of a part. Steps name their inputs by position.

@@ -211,7 +211,11 @@ fn window(kind: crate::operator::window::WindowKind, by: &str) -> String {
 
 /// An expression with the names people gave, without the numbers the engine added.
 fn shown(expr: &Expr) -> String {
-    let text = expr.to_string();
+    unnumbered(&expr.to_string())
+}
+
+/// Text of expressions without the numbers of columns.
+pub fn unnumbered(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
