@@ -65,10 +65,11 @@ test-property: test-python
 test-kill: test-rust
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
-# 200 cycles; the order of writes and fsyncs under strace.
+# 200 cycles; the matrix of faults; the order of writes and fsyncs under strace.
 test-campaign: test-rust
 	@$(ENV)
 	"$$TIDEMILL_VENV/bin/python" tests/campaign/campaign.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/matrix.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
 	"$$TIDEMILL_VENV/bin/python" tests/campaign/fsync_order.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
 # The benchmark's answers, not its figures: those of a dev build mean nothing.

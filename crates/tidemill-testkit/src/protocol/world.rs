@@ -101,8 +101,12 @@ impl World {
         let mut known = Known { markers: self.sinks.iter().map(|sink| sink.marker).collect(), ..Known::default() };
         for record in self.journal.iter().chain(&self.unsynced) {
             match record {
-                Record::Plan(plan) => drop(known.plans.insert(plan.epoch, *plan)),
-                Record::Commit(epoch, sinks) => drop(known.commits.insert(*epoch, sinks.clone())),
+                Record::Plan(plan) => {
+                    known.plans.insert(plan.epoch, *plan);
+                }
+                Record::Commit(epoch, sinks) => {
+                    known.commits.insert(*epoch, sinks.clone());
+                }
             }
         }
         known
