@@ -1,6 +1,6 @@
 //! Rows become changes of keys. Pure: what a row does to Redis is decided here and nowhere else.
 
-use super::epoch::Change;
+use super::epoch::{APPEND, Change};
 use super::key::{KeyTemplate, column, find};
 use super::text::Texts;
 use crate::format::json::encode::JsonEncoder;
@@ -228,7 +228,7 @@ impl<'a> Written<'a> {
             if entry.len() == 2 {
                 entry.extend([Vec::new(), Vec::new()]);
             }
-            out.push(Change::new(key, "append", entry));
+            out.push(Change::new(key, APPEND, entry));
         } else if self.deletes(row) {
             out.push(Change::new(key, "delete", Vec::new()));
             return;

@@ -22,6 +22,8 @@ const SLOTS_AT_ONCE: usize = 16;
 const ARGUMENTS_MAX: usize = 400_000;
 /// Most bytes of one script's arguments, unless one change is larger.
 const PART_BYTES_MAX: usize = 8 << 20;
+/// Adds an entry to a stream: its number in the epoch, a bound, then the fields.
+pub(crate) const APPEND: &str = "append";
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -182,6 +184,7 @@ impl EpochWriter {
             let slot = if self.tags.is_empty() { None } else { Some(slot::of(&change.key)) };
             slots.entry(slot).or_default().push(change);
         }
+        slots.values_mut().for_each(|changes| make_repeatable(changes, self.settings.part_changes));
         slots
     }
 
@@ -351,6 +354,21 @@ impl EpochWriter {
     }
 }
 
+/// Sorts the entries of streams when they take several scripts. After a crash the rows of an epoch may come
+/// in another order, and an entry that is there already must be the one with its number.
+fn make_repeatable(changes: &mut [Change], changes_max: usize) {
+    if parts(changes, changes_max).len() == 1 || !changes.iter().any(|change| change.word == APPEND) {
+        return;
+    }
+    changes.sort_by(|left, right| {
+        let order = |change: &Change| (change.key.clone(), change.word);
+        order(left).cmp(&order(right)).then_with(|| left.arguments.get(2..).cmp(&right.arguments.get(2..)))
+    });
+    for (number, change) in changes.iter_mut().filter(|change| change.word == APPEND).enumerate() {
+        change.arguments[0] = number.to_string().into_bytes();
+    }
+}
+
 /// The connection there is, or a new one.
 async fn or_open(link: Option<Link>, target: &Target) -> Result<Link, RedisError> {
     match link {
@@ -415,5 +433,20 @@ mod tests {
         let wide: Vec<Change> =
             (0..3).map(|at| Change::new(&[at], "value", vec![vec![0; PART_BYTES_MAX - 9]])).collect();
         assert_eq!(parts(&wide, 100).len(), 3);
+    }
+
+    #[test]
+    fn entries_in_several_parts_have_the_same_numbers_in_whatever_order_they_come() {
+        let entry = |number: &str, value: &str| {
+            Change::new(b"s", APPEND, [number, "", "f", value].map(|word| word.as_bytes().to_vec()).to_vec())
+        };
+        let mut one = vec![entry("0", "a"), entry("1", "b"), entry("2", "a")];
+        let mut other = vec![entry("0", "a"), entry("1", "a"), entry("2", "b")];
+        let as_it_came = one.clone();
+        make_repeatable(&mut one, 3);
+        assert_eq!(one, as_it_came);
+        make_repeatable(&mut one, 2);
+        make_repeatable(&mut other, 2);
+        assert_eq!(one, other);
     }
 }

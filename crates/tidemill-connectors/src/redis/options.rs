@@ -46,7 +46,8 @@ pub(crate) const REPLICAS_TIMEOUT: OptionSpec =
 pub(crate) const SCRIPT_ROWS: OptionSpec = OptionSpec::new(
     "script_rows",
     OptionKind::Integer,
-    "rows that the server writes in one step; a larger epoch is written in several, its marker with the last",
+    "rows that the server writes in one step; a larger epoch is written in several, its marker with the last; \
+     entries of streams only when they are more than 8 MiB",
 )
 .default("5000");
 

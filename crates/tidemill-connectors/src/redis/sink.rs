@@ -50,7 +50,11 @@ impl SinkConnector for RedisSinkConnector {
             ))
             .help("give all keys one hash tag, such as key = '{{users}}:{user_id}', or use output mode update"));
         }
-        let part_changes = options.integer("script_rows").unwrap_or(5_000).max(1);
+        // entries of a stream are numbered: what is in one script needs no order that a repeat would have to keep
+        let part_changes = match plan.shape {
+            Shape::Stream => u64::MAX,
+            _ => options.integer("script_rows").unwrap_or(5_000).max(1),
+        };
         let settings = Settings {
             table: table.clone(),
             tag: tag.filter(|_| target.is_cluster()),
