@@ -30,6 +30,8 @@ pub enum Command {
     Check(cmd::check::Check),
     /// Show a pipeline's plan as data flows, and what it guarantees.
     Explain(cmd::explain::Explain),
+    /// Say what a run would do with the state of a checkpoint: what is kept, changed, started anew.
+    Plan(cmd::plan::Plan),
     /// Run pipeline cases.
     Test(cmd::test::Test),
     /// List sources, sinks and formats with their options.
@@ -47,6 +49,7 @@ impl Command {
             Command::Run(command) => command.run(quiet),
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::Plan(command) => command.run(),
             Command::Test(command) => command.run(),
             Command::Connectors(command) => command.run(),
             Command::Dlq(command) => command.run(),

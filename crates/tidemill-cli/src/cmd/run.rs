@@ -49,6 +49,10 @@ pub struct Run {
     #[arg(long, value_name = "append")]
     new_incarnation: Option<String>,
 
+    /// Let state go that the changed pipeline does not have any more: `tidemill plan` says which.
+    #[arg(long)]
+    approve: bool,
+
     /// Break the program at a step of an epoch, to test what follows.
     #[cfg(debug_assertions)]
     #[arg(long, value_name = "[QUERY/]STEP:HIT:ACTION", hide = true)]
@@ -60,6 +64,9 @@ impl Run {
     pub fn run(mut self, quiet: bool) -> Result<u8> {
         if quiet && self.progress == ProgressKind::Bar {
             self.progress = ProgressKind::Off;
+        }
+        if self.approve {
+            self.set.push("state_loss=approve".into());
         }
         let spec = wiring::read_pipeline(&self.file, &self.set)?;
         let registry = wiring::registry();
@@ -149,12 +156,7 @@ impl Run {
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Result<StartOptions> {
         let settings = &query.session.settings;
-        let base = match (&self.checkpoint, settings.checkpoint()) {
-            (Some(directory), _) => directory.clone(),
-            (None, Some(directory)) => PathBuf::from(directory),
-            (None, None) => Path::new(".tidemill").join(query.name.split('.').next().unwrap_or(&query.name)),
-        };
-        let checkpoint = if several { base.join(&query.name) } else { base };
+        let checkpoint = checkpoint_of(self.checkpoint.as_ref(), query, several);
         let trigger = self.trigger.as_deref().or(settings.trigger());
         let trigger = trigger.map_or(Ok(Trigger::Asap), Trigger::parse)?;
         let letters = checkpoint.join("dead_letters").display().to_string();
@@ -174,6 +176,17 @@ impl Run {
             listeners,
         })
     }
+}
+
+/// Where the checkpoint of a query is: as the command line says, else the pipeline, else by its name. A pipeline of
+/// several queries has a directory for each.
+pub fn checkpoint_of(given: Option<&PathBuf>, query: &Query, several: bool) -> PathBuf {
+    let base = match (given, query.session.settings.checkpoint()) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(directory)) => PathBuf::from(directory),
+        (None, None) => Path::new(".tidemill").join(query.name.split('.').next().unwrap_or(&query.name)),
+    };
+    if several { base.join(&query.name) } else { base }
 }
 
 /// How a run without an error ended.

@@ -6,6 +6,7 @@
 mod bad_input;
 mod dlq;
 mod page;
+mod plan;
 mod signals;
 mod support;
 mod verbs;

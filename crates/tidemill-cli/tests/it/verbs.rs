@@ -103,7 +103,7 @@ fn a_pipeline_goes_on_from_a_snapshot_of_its_last_epoch() {
 fn help_names_every_verb() {
     let help = Scratch::new().run(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for verb in ["run", "check", "explain", "test", "connectors", "new"] {
+    for verb in ["run", "check", "explain", "plan", "test", "connectors", "new"] {
         assert!(help.out.contains(verb), "{}", help.out);
     }
 }
