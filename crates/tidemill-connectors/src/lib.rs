@@ -15,6 +15,7 @@ pub mod log;
 mod marker;
 pub mod memory;
 mod names;
+pub mod postgres;
 pub mod redis;
 mod registry;
 pub mod schema_registry;

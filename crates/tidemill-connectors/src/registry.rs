@@ -17,6 +17,7 @@ pub fn register(registry: &mut Registry) {
     registry.add_sink(crate::files::sink::FilesSink::default());
     registry.add_sink(crate::kafka::KafkaSinkConnector::default());
     registry.add_sink(crate::log::LogSinkConnector::default());
+    registry.add_sink(crate::postgres::PostgresSinkConnector);
     registry.add_sink(crate::redis::RedisSinkConnector);
 
     registry.add_format(crate::format::avro::Avro);
