@@ -55,7 +55,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
         subprocess.run([str(CLIENTS / "python"), "-c", CREATE_BUCKET, url], check=True)
         yield url
     finally:
-        server.terminate()
+        server.kill()
         server.wait()
 
 

@@ -65,7 +65,7 @@ impl ObjectStore for Flaky {
             *self.fired.lock().unwrap() += 1;
         }
         let foreign = PutPayload::from_static(br#"{"txn":{"appId":"other","version":1}}"#);
-        let mut put = async |payload| self.inner.put_opts(location, payload, options.clone()).await;
+        let put = async |payload| self.inner.put_opts(location, payload, options.clone()).await;
         match fault {
             Fault::None => put(payload).await,
             Fault::Refused => Err(unavailable()),
