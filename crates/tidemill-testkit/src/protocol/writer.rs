@@ -159,7 +159,7 @@ impl Running {
         vec![says(who, step.word(), Ok(self.to(at).into(world, who)))]
     }
 
-    /// The next epoch: that of the journal, or one that reads no row, one or two. Or the last commit is settled.
+    /// The next epoch: that of the journal, or one that reads a row or none. Or the last commit is settled.
     fn plan(&self, world: &World, who: usize, epochs: u8, bug: Option<Bug>) -> Vec<Next> {
         if let (Some(plan), false) = (self.recorded.first(), bug == Some(Bug::ReuseEpoch)) {
             let next = Running { recorded: self.recorded[1..].to_vec(), ..self.to(At::Planned(*plan)) };
@@ -173,7 +173,7 @@ impl Running {
             let after = Running { pending: vec![], ..self.clone() };
             all.extend(self.flushed(world, who, &self.pending, after, "settles", bug));
         }
-        for rows in 0..=2 {
+        for rows in 0..=1 {
             let plan = Plan { epoch: self.next, from: self.offset, to: self.offset + rows };
             if self.next >= epochs {
                 break;
