@@ -13,7 +13,7 @@ pub(super) fn local_path(location: &str) -> Result<PathBuf> {
         None => Ok(PathBuf::from(location)),
         Some(("file", path)) => Ok(PathBuf::from(path)),
         Some((scheme, _)) => {
-            Err(Error::invalid(format!("'{location}' is not supported: connector 'files' cannot use {scheme}:// yet"))
+            Err(Error::invalid(format!("'{location}' is not supported: connector 'files' cannot read {scheme}://"))
                 .help("give a path of this machine"))
         }
     }
@@ -28,6 +28,6 @@ mod tests {
         assert_eq!(local_path("file:///data/in").unwrap(), PathBuf::from("/data/in"));
         assert_eq!(local_path("in/*.json").unwrap(), PathBuf::from("in/*.json"));
         let error = local_path("s3://bucket/in").unwrap_err();
-        assert!(error.to_string().contains("cannot use s3:// yet"), "{error}");
+        assert!(error.to_string().contains("cannot read s3://"), "{error}");
     }
 }

@@ -120,7 +120,7 @@ async fn what_is_not_there_or_cannot_be_read_yet_is_refused_at_open() {
         (
             "s3://b/in".into(),
             Some(Framing::Lines),
-            "'s3://b/in' is not supported: connector 'files' cannot use s3:// yet".into(),
+            "'s3://b/in' is not supported: connector 'files' cannot read s3://".into(),
         ),
         (root.path().into(), None, "table 'in' reads files and needs a format".into()),
         (root.path().into(), Some(Framing::Payloads), "table 'in' reads files, and its format is not for files".into()),
