@@ -73,8 +73,7 @@ mod tests {
         assert!(!is_below(&Value::Null, &json!(10), &DataType::Int64));
         assert!(is_below(&json!("10"), &json!("9"), &DataType::Utf8));
         assert!(is_below(&json!("2024-01-31"), &json!("2024-02-01"), &DataType::Date32));
-        let instant =
-            arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        let instant = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
         let at = |text: &str| json!(format!("2024-01-31T10:00:{text}"));
         assert!(is_below(&at("00.000Z"), &at("00.002Z"), &instant));
         assert!(!is_below(&at("00.000Z"), &at("00.001Z"), &instant), "it may have been cut off");
