@@ -148,6 +148,9 @@ def test_a_server_that_is_killed_while_the_query_runs(tmp_path, nodes):
     totals = Totals(tmp_path / "p", node, script_rows=3)
     query = totals.pipeline.start()
     try:
+        # a server that is away when the query starts is an error
+        totals.feed()
+        totals.settle()
         for _ in range(5):
             totals.feed(8)
             time.sleep(0.1)
