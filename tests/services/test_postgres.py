@@ -21,10 +21,10 @@ TOTALS = "SELECT user, count(*) AS n, sum(amount) AS total FROM events GROUP BY 
 WAIT_SECONDS = 30.0
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """A server that no test harms."""
-    server = Server(tmp_path_factory.mktemp("postgres"))
+@pytest.fixture
+def shared(tmp_path):
+    """A server that the test does not harm; pipelines of one name would take it from one another."""
+    server = Server(tmp_path / "postgres")
     yield server
     stop(server.process)
 
