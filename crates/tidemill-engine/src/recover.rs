@@ -17,7 +17,6 @@ use crate::faults::QueryFaults;
 use crate::operator::aggregate::accumulator::Scope;
 use crate::pipeline::query::Query;
 use crate::state::home::{StateBackends, StateHome};
-use crate::state::reader;
 use arrow::record_batch::RecordBatch;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -248,18 +247,19 @@ impl Checkpoint {
         let open = |backend: &Arc<dyn StateBackend>, copy| {
             StateHome::open(backend, &self.directory, backends.memory_bytes, copy)
         };
+        let epoch = start.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch);
+        let put_back = |step: &mut KeyedStep, rows: RecordBatch| self.put_back(step, rows, epoch, Scope::Whole);
         if let (None, Some((of, path))) = (&backends.chosen, copy) {
             let home = open(backends.named(&of.backend)?, Some((of, path)))?;
             flow.parts.iter_mut().flat_map(|part| part.keyed()).try_for_each(|step| {
-                let shape = step.partitions[0].shape();
                 let name = step.name.clone();
-                reader::rows(home.store(), &name, &shape, &mut |rows| put_back(step, rows, Scope::Whole))
+                home.rows(&name, &mut |rows| put_back(step, rows))
             })?;
             return Ok(None);
         }
         let home = backends.chosen.as_ref().map(|backend| open(backend, copy)).transpose()?;
         if let Some(home) = &home {
-            home.take(flow)?;
+            home.take(flow, &put_back)?;
         }
         for step in flow.parts.iter_mut().flat_map(|part| part.keyed()) {
             let content = start.and_then(|snapshot| Some((snapshot.manifest.epoch, snapshot.state.get(&step.name)?)));
@@ -344,24 +344,14 @@ impl Checkpoint {
     /// Puts back rows of an operator that were saved after an epoch.
     fn load(&self, step: &mut KeyedStep, content: &[u8], epoch: Epoch, scope: Scope) -> Result<()> {
         let saved = ipc::read(content, &format!("the saved state of operator {}", step.name))?;
-        saved.into_iter().try_for_each(|rows| {
-            let rows = match self.adapted.get(&step.name) {
-                Some(changed) => changed.adapt(rows, epoch, &step.partitions[0].shape().schema, scope)?,
-                None => rows,
-            };
-            put_back(step, rows, scope)
-        })
+        saved.into_iter().try_for_each(|rows| self.put_back(step, rows, epoch, scope))
     }
-}
 
-/// Puts rows of an operator back, each in the partition of its key.
-fn put_back(step: &mut KeyedStep, rows: RecordBatch, scope: Scope) -> Result<()> {
-    let shape = step.partitions[0].shape();
-    let same = rows.schema() == shape.schema;
-    let rows = if same { rows } else { step.partitions[0].migrated(&rows, &step.name)? };
-    let routes = step.inputs[0].exchange.route(&rows.columns()[shape.keys], rows.num_rows())?;
-    for (partition, select) in step.partitions.iter_mut().zip(routes) {
-        partition.state().load(&rows, &select, scope)?;
+    fn put_back(&self, step: &mut KeyedStep, rows: RecordBatch, epoch: Epoch, scope: Scope) -> Result<()> {
+        let rows = match self.adapted.get(&step.name) {
+            Some(changed) => changed.adapt(rows, epoch, &step.partitions[0].shape().schema, scope)?,
+            None => rows,
+        };
+        step.put_back(rows, scope)
     }
-    Ok(())
 }

@@ -26,6 +26,15 @@ pub fn write(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
     Ok(writer.into_inner()?)
 }
 
+/// The columns of a stream.
+///
+/// # Errors
+/// Bytes that are no stream.
+pub fn schema(bytes: &[u8], what: &str) -> Result<SchemaRef> {
+    let reader = StreamReader::try_new(bytes, None).context(Kind::Invalid, || format!("{what} cannot be read"))?;
+    Ok(reader.schema())
+}
+
 /// The batches of a stream.
 ///
 /// # Errors

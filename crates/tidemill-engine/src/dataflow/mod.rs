@@ -11,6 +11,7 @@ mod marks;
 mod process;
 mod session;
 
+use crate::operator::aggregate::accumulator::Scope;
 use crate::operator::enrich::Enrich;
 use crate::operator::exchange::Exchange;
 use crate::operator::join::bounds::JoinBounds;
@@ -22,6 +23,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tidemill_core::Result;
 use tidemill_core::sink::OutputMode;
 
 /// The operators of a pipeline.
@@ -136,6 +138,23 @@ pub struct KeyedStep {
     pub wants_no_data: bool,
     /// What makes the watermark it hands on a lower one than its own: the bounds of a join.
     pub bounds: Option<JoinBounds>,
+}
+
+impl KeyedStep {
+    /// Puts saved rows of the operator back, each in the partition of its key.
+    ///
+    /// # Errors
+    /// Rows that cannot be kept under the columns the operator has now.
+    pub fn put_back(&mut self, rows: RecordBatch, scope: Scope) -> Result<()> {
+        let shape = self.partitions[0].shape();
+        let same = rows.schema() == shape.schema;
+        let rows = if same { rows } else { self.partitions[0].migrated(&rows, &self.name)? };
+        let routes = self.inputs[0].exchange.route(&rows.columns()[shape.keys], rows.num_rows())?;
+        for (partition, select) in self.partitions.iter_mut().zip(routes) {
+            partition.state().load(&rows, &select, scope)?;
+        }
+        Ok(())
+    }
 }
 
 /// One input of a stateful step.

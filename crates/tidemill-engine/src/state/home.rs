@@ -5,10 +5,12 @@
 //! snapshots/shared/ files that never change, by content: snapshots that have one share it
 //! ```
 
+use super::reader;
 use super::space::Space;
 use super::stored::Stored;
 use crate::checkpoint::durable;
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, KeyedStep};
+use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -108,19 +110,26 @@ impl StateHome {
         Ok(StateHome { store, backend: backend.name(), snapshots, known })
     }
 
-    /// The store.
-    pub fn store(&self) -> &Arc<dyn StateStore> {
-        &self.store
-    }
-
-    /// Puts the state of every operator into the store.
+    /// Puts the state of every operator into the store. Rows of other columns than an operator has now go
+    /// through `put_back`, which brings them into its form.
     ///
     /// # Errors
-    /// A type that cannot be stored; the disk fails.
-    pub fn take(&self, flow: &mut Dataflow) -> Result<()> {
+    /// A type that cannot be stored, rows that cannot be kept under other columns; the disk fails.
+    pub fn take(
+        &self,
+        flow: &mut Dataflow,
+        put_back: &dyn Fn(&mut KeyedStep, RecordBatch) -> Result<()>,
+    ) -> Result<()> {
         let sharers = flow.parts.iter_mut().flat_map(|part| part.keyed()).map(|step| step.partitions.len()).sum();
         for step in flow.parts.iter_mut().flat_map(|part| part.keyed()) {
-            let space = Space::of(&self.store, &step.name)?;
+            let shape = step.partitions[0].shape();
+            let known = Space::find(&self.store, &step.name)?;
+            let saved = known.as_ref().map(Space::shape).transpose()?;
+            let fits = saved.as_ref() == Some(&shape);
+            let space = match known.clone().filter(|_| fits) {
+                Some(space) => space,
+                None => Space::make(&self.store, &step.name, &shape)?,
+            };
             let count = step.partitions.len();
             let partitions = std::mem::take(&mut step.partitions).into_iter().enumerate();
             let stored = partitions.map(|(number, operator)| {
@@ -128,8 +137,20 @@ impl StateHome {
             });
             step.partitions = stored.collect::<Result<_>>()?;
             step.inputs.iter_mut().for_each(|input| input.exchange.hand_out_groups());
+            if let Some(before) = known.filter(|_| !fits) {
+                reader::rows(&before, &mut |rows| put_back(step, rows))?;
+                before.empty()?;
+            }
         }
         Ok(())
+    }
+
+    /// Shows the rows of an operator as they were written; nothing when the store does not know it.
+    ///
+    /// # Errors
+    /// The disk fails; damage; what the visitor says.
+    pub fn rows(&self, operator: &str, visit: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        Space::find(&self.store, operator)?.map_or(Ok(()), |space| reader::rows(&space, visit))
     }
 
     /// Copies the store into the directory of a snapshot. What an earlier snapshot has already costs nothing.

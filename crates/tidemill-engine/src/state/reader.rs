@@ -3,31 +3,23 @@
 use super::codec::Codec;
 use super::groups::KEY_GROUPS;
 use super::space::Space;
-use super::table::StateShape;
 use arrow::record_batch::RecordBatch;
-use std::sync::Arc;
 use tidemill_core::Result;
-use tidemill_core::state::StateStore;
 
 /// Entries of a batch.
 const ENTRIES_AT_ONCE: usize = 1 << 16;
 
-/// Shows every row of an operator, in the order of key groups and keys.
+/// Shows every row of an operator, in the order of key groups and keys, as they were written.
 ///
 /// # Errors
 /// The disk fails, an entry is damaged, or the visitor fails.
-pub fn rows(
-    store: &Arc<dyn StateStore>,
-    operator: &str,
-    shape: &StateShape,
-    visit: &mut dyn FnMut(RecordBatch) -> Result<()>,
-) -> Result<()> {
-    let (space, codec) = (Space::of(store, operator)?, Codec::new(shape)?);
+pub fn rows(space: &Space, visit: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+    let codec = Codec::new(&space.shape()?)?;
     let [mut from, until] = space.rows(&(0..KEY_GROUPS));
     loop {
         let mut entries: Vec<(Vec<u8>, Vec<u8>)> = vec![];
         let mut last = vec![];
-        store.scan(&from, &until, &mut |place, value| {
+        space.store().scan(&from, &until, &mut |place, value| {
             entries.push((Space::entry_at(place).to_vec(), value.to_vec()));
             last = place.to_vec();
             Ok(entries.len() < ENTRIES_AT_ONCE)

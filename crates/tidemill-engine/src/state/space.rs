@@ -5,13 +5,15 @@
 //! operator clock instant group key -> nothing  look at the key when the clock has reached the instant
 //! ffff name                     -> operator   the number of an operator
 //! fffe operator group           -> count      rows in a group
+//! fffd operator                 -> shape      columns of the rows
 //! ```
 //!
 //! `operator` has two bytes, the second place and `group` one each, instants eight, all ordered as they
 //! compare. An entry of a clock is a reminder, never a fact: what it points to may have changed.
 
 use super::groups::group_of;
-use super::table::{Clock, Wake};
+use super::table::{Clock, StateShape, Wake};
+use crate::checkpoint::ipc;
 use std::ops::Range;
 use std::sync::Arc;
 use tidemill_core::state::{StateChange, StateStore};
@@ -19,6 +21,9 @@ use tidemill_core::{Error, Result};
 
 const NAMES: [u8; 2] = [0xff, 0xff];
 const COUNTS: [u8; 2] = [0xff, 0xfe];
+const SHAPES: [u8; 2] = [0xff, 0xfd];
+/// Changes that are written at once while a space is emptied.
+const CHANGES_AT_ONCE: usize = 1 << 16;
 const ROWS: u8 = 0;
 /// Operator and kind, before an entry of rows.
 const ROW_HEAD: usize = 3;
@@ -48,22 +53,67 @@ pub fn operators(store: &dyn StateStore) -> Result<Vec<(String, u16)>> {
 }
 
 impl Space {
-    /// The space of the operator called `name`; a new one if the store does not know it.
+    /// The space of the operator called `name`; `None` if the store does not know it.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn of(store: &Arc<dyn StateStore>, name: &str) -> Result<Space> {
-        let known = operators(&**store)?;
-        let number = match known.iter().find(|(known, _)| known == name) {
-            Some((_, number)) => *number,
-            None => {
-                let number = known.iter().map(|(_, number)| number + 1).max().unwrap_or(0);
-                let key = [&NAMES[..], name.as_bytes()].concat();
-                store.write(vec![StateChange::Put(key, number.to_be_bytes().to_vec())])?;
-                number
+    pub fn find(store: &Arc<dyn StateStore>, name: &str) -> Result<Option<Space>> {
+        let known = operators(&**store)?.into_iter().find(|(known, _)| known == name);
+        Ok(known.map(|(_, number)| Space { store: store.clone(), operator: number.to_be_bytes() }))
+    }
+
+    /// An empty space for the operator called `name`, instead of the one it may have had.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn make(store: &Arc<dyn StateStore>, name: &str, shape: &StateShape) -> Result<Space> {
+        let number = operators(&**store)?.iter().map(|(_, number)| number + 1).max().unwrap_or(0).to_be_bytes();
+        let place = [shape.keys.start, shape.keys.end].into_iter().chain(shape.names.iter().copied());
+        let mut described: Vec<u8> = vec![shape.names.len() as u8];
+        described.extend(place.flat_map(|place| (place as u16).to_be_bytes()));
+        described.extend(ipc::write(&shape.schema, &[])?);
+        store.write(vec![
+            StateChange::Put([&NAMES[..], name.as_bytes()].concat(), number.to_vec()),
+            StateChange::Put([SHAPES, number].concat(), described),
+        ])?;
+        Ok(Space { store: store.clone(), operator: number })
+    }
+
+    /// The columns of its rows.
+    ///
+    /// # Errors
+    /// The disk fails; damage.
+    pub fn shape(&self) -> Result<StateShape> {
+        let damaged = || Error::invalid("the stored state is damaged").help("use a copy of the checkpoint");
+        let described = self.store.get(&[[SHAPES, self.operator].concat()])?.pop().flatten().ok_or_else(damaged)?;
+        let (names, rest) = described.split_first().ok_or_else(damaged)?;
+        let (places, schema) = rest.split_at_checked((usize::from(*names) + 2) * 2).ok_or_else(damaged)?;
+        let places = places.chunks_exact(2).map(|place| usize::from(u16::from_be_bytes([place[0], place[1]])));
+        let places: Vec<usize> = places.collect();
+        let schema = ipc::schema(schema, "the columns of stored state")?;
+        Ok(StateShape { schema, keys: places[0]..places[1], names: places[2..].to_vec() })
+    }
+
+    /// Removes everything that is in it.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn empty(self) -> Result<()> {
+        let counts = [COUNTS, self.operator].concat();
+        for prefix in [self.operator.to_vec(), counts, [SHAPES, self.operator].concat()] {
+            loop {
+                let mut changes = vec![];
+                self.store.scan_prefixes(std::slice::from_ref(&prefix), &mut |key, _| {
+                    changes.push(StateChange::Delete(key.to_vec()));
+                    Ok(changes.len() < CHANGES_AT_ONCE)
+                })?;
+                if changes.is_empty() {
+                    break;
+                }
+                self.store.write(changes)?;
             }
-        };
-        Ok(Space { store: store.clone(), operator: number.to_be_bytes() })
+        }
+        Ok(())
     }
 
     /// The store.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use tidemill_core::Result;
 
 /// Columns of an operator's state table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StateShape {
     /// The columns.
     pub schema: SchemaRef,
