@@ -113,7 +113,10 @@ def test_feast_reads_every_type_and_newer_features_stay(tmp_path, store):
 def test_features_written_by_feast_stay_when_they_are_newer(tmp_path, store):
     ours, theirs = store
     asked = {"store": theirs, "entities": {"user": "Int64"}, "features": {"s": "String"}}
-    written = [{"user": 1, "s": "theirs", "at": "2026-06-01T00:00:00Z"}, {"user": 2, "s": "old", "at": "2020-01-01T00:00:00Z"}]
+    written = [
+        {"user": 1, "s": "theirs", "at": "2026-06-01T00:00:00Z"},
+        {"user": 2, "s": "old", "at": "2020-01-01T00:00:00Z"},
+    ]
     rows = [{"user": 1}, {"user": 2}]
     assert feast(tmp_path / "feast", **asked, rows=rows, write=written)["s"] == ["theirs", "old"]
     pipeline = Pipeline(

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         }
     };
     wiring::start_logging(args.verbose, args.quiet);
+    wiring::choose_cryptography();
     match args.command.run(args.quiet) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -19,6 +19,12 @@ pub fn registry() -> Registry {
     registry
 }
 
+/// Two providers of cryptography for TLS are in the tree; clients that ask for none in particular get this one.
+pub fn choose_cryptography() {
+    // it fails only where one has been chosen already
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 /// The machine's clock.
 pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new())

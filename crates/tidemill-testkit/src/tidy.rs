@@ -26,14 +26,8 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What a program is put together from.
-const SHIPPED: &[&str] = &[
-    "tidemill-core",
-    "tidemill-engine",
-    "tidemill-connectors",
-    "tidemill-guard",
-    "tidemill-rocksdb",
-    "tidemill-ops",
-];
+const SHIPPED: &[&str] =
+    &["tidemill-core", "tidemill-engine", "tidemill-connectors", "tidemill-guard", "tidemill-rocksdb", "tidemill-ops"];
 
 /// A source file: its path from the root, and its text.
 #[derive(Debug, Clone)]

@@ -82,7 +82,9 @@ impl Commit<'_> {
         clock: &dyn Clock,
     ) -> Result<bool> {
         if self.is_there(table).await? {
-            return Ok(false);
+            // another process may have gone on since: then this one is fenced
+            table.look().await?;
+            return self.is_there(table).await.map(|_| false);
         }
         let now_millis = clock.now_micros() / 1_000;
         let token = uuid::Uuid::new_v4().to_string();

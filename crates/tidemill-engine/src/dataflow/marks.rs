@@ -83,7 +83,13 @@ mod tests {
     }
 
     fn part(steps: Vec<Step>) -> Part {
-        Part { mode: OutputMode::Append, steps, outputs: vec![], watermark: WatermarkTracker::default(), origins: vec![] }
+        Part {
+            mode: OutputMode::Append,
+            steps,
+            outputs: vec![],
+            watermark: WatermarkTracker::default(),
+            origins: vec![],
+        }
     }
 
     #[test]

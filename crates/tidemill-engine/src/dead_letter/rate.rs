@@ -47,11 +47,10 @@ impl Rate {
                 "{bad} dead letters in a minute, more than dead_letter_max_per_minute = {most}"
             )));
         }
-        if let Some(share) = self.limits.share.filter(|_| records >= RECORDS_MIN) {
-            if bad as f64 > share * records as f64 {
-                let found = format!("{bad} of the {records} records of the last minute are bad");
-                return Err(paused(format!("{found}, more than dead_letter_max_rate = {share}")));
-            }
+        let exceeds = |share: &f64| records >= RECORDS_MIN && bad as f64 > share * records as f64;
+        if let Some(share) = self.limits.share.filter(exceeds) {
+            let found = format!("{bad} of the {records} records of the last minute are bad");
+            return Err(paused(format!("{found}, more than dead_letter_max_rate = {share}")));
         }
         Ok(())
     }

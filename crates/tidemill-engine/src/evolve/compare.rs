@@ -178,11 +178,9 @@ fn pairs(
     let laid_out: Same<'_> = &|_, known, place| known.identity.is_none() && known.layout == now[place].layout;
     let by_number: Same<'_> = &|id, known, place| known.identity.is_none() && id == now[place].numbered;
     for same in [whole, computes, alike, called, numbered, laid_out, by_number] {
-        for place in 0..now.len() {
-            if pairs[place].is_none() {
-                let found = free.iter().find(|id| same(id, &known[**id], place)).copied();
-                pairs[place] = found.and_then(|id| free.take(id)).cloned();
-            }
+        for (place, pair) in pairs.iter_mut().enumerate().filter(|(_, pair)| pair.is_none()) {
+            let found = free.iter().find(|id| same(id, &known[**id], place)).copied();
+            *pair = found.and_then(|id| free.take(id)).cloned();
         }
     }
     pairs

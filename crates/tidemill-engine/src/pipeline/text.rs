@@ -46,7 +46,7 @@ impl Text {
         if spot.is_nowhere() {
             return None;
         }
-        let text = self.lines.get(spot.line as usize - 1).cloned().unwrap_or_default();
+        let text = self.lines.get(spot.line as usize - 1).map(|line| without_secrets(line)).unwrap_or_default();
         Some(Place::Text {
             file: self.name.clone(),
             line: spot.line,
@@ -54,5 +54,56 @@ impl Text {
             length: spot.length.min(text.chars().count() as u64 + 1),
             text,
         })
+    }
+}
+
+/// Ends of option names whose values are secret.
+const SECRET: [&str; 8] =
+    ["password", "secret", "token", "account_key", "access_key", "hmac_key", "connection_string", "credentials"];
+
+/// A line as errors may show it: stars for the values of secret options, as long as they are. A reference such as
+/// `${PASSWORD}` stays.
+fn without_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('\'') {
+        shown.push_str(before);
+        shown.push('\'');
+        let (value, tail) = after.split_once('\'').map_or((after, None), |(value, tail)| (value, Some(tail)));
+        match is_secret(&shown) && !value.starts_with("${") {
+            true => shown.extend(value.chars().map(|_| '*')),
+            false => shown.push_str(value),
+        }
+        let Some(tail) = tail else { return shown };
+        shown.push('\'');
+        rest = tail;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// True when what is before a value, its opening quote with it, ends in the name of a secret option.
+fn is_secret(before: &str) -> bool {
+    let quotes = |letter: char| matches!(letter, '\'' | '"' | '`') || letter.is_whitespace();
+    let Some(name) = before.trim_end_matches('\'').trim_end().strip_suffix('=') else { return false };
+    let name = name.trim_end_matches(quotes).to_lowercase();
+    SECRET.iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_no_secret() {
+        for (line, shown) in [
+            ("WITH (password = 'hunter2', table = 'a')", "WITH (password = '*******', table = 'a')"),
+            ("'storage.azure_storage_account_key'='abc=='", "'storage.azure_storage_account_key'='*****'"),
+            ("password = '${PGPASSWORD}', primary_key = 'id'", "password = '${PGPASSWORD}', primary_key = 'id'"),
+            ("SET token = 'open", "SET token = '****"),
+            ("SELECT 'password' FROM t", "SELECT 'password' FROM t"),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
     }
 }

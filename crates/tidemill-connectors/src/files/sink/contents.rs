@@ -46,7 +46,7 @@ impl Contents {
                 .map(drop)
                 .context(Kind::Invalid, || format!("sink '{table}' has a column that Parquet cannot hold")),
             Contents::Avro(_) => self
-                .write(&mut Vec::new(), schema, &[RecordBatch::new_empty(schema.clone())])
+                .write(Vec::new(), schema, &[RecordBatch::new_empty(schema.clone())])
                 .map(drop)
                 .context(Kind::Invalid, || format!("sink '{table}' has a column that Avro cannot hold")),
             Contents::Lines { .. } => Ok(()),

@@ -44,9 +44,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use tidemill_core::{Error, Result};
 use tidemill_core::function::ScalarFunction;
 use tidemill_core::sink::OutputMode;
+use tidemill_core::{Error, Result};
 
 /// What holds for all expressions of a query.
 pub struct Session {
