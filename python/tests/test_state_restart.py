@@ -224,7 +224,7 @@ def test_fields_may_be_added_and_numbers_widened(tmp_path, schema, found):
 def test_what_would_lose_state_is_refused(tmp_path, then, told):
     with pytest.raises(AnalysisException) as refused:
         versions(tmp_path, value(OLD), then)
-    for part in [*told, "append-process-0", "= help:"]:
+    for part in [*told, "foreach_batch/process", "= help:"]:
         assert part in str(refused.value)
 
 
@@ -247,7 +247,7 @@ def test_other_keys_are_refused(tmp_path):
                 )
 
             if number == 1:
-                with pytest.raises(AnalysisException, match=r"state by \[string\].*state by \[int\]"):
+                with pytest.raises(AnalysisException, match=r"it was by \[in\.k\] and is now by \[in\.v\]"):
                     feed.start(build)
                 return
             feed.start(build).stop()

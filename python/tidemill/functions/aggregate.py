@@ -39,6 +39,8 @@ __all__ = [
     "grouping",
     "grouping_id",
     "histogram_numeric",
+    "hll_sketch_agg",
+    "hll_union_agg",
     "kurtosis",
     "last",
     "last_value",
@@ -238,6 +240,18 @@ def grouping_id(*cols: ColumnOrName | list[ColumnOrName]) -> Column:
 def histogram_numeric(col: ColumnOrName, nBins: Column | int) -> Column:
     """A histogram of `nBins` bins: an array of their centres ``x`` and counts ``y``."""
     return call("histogram_numeric", to_column(col), lit(nBins))
+
+
+def hll_sketch_agg(col: ColumnOrName, lgConfigK: int | Column | None = None) -> Column:
+    """An HLL sketch of Apache DataSketches over the values, as bytes: 2 to the power of `lgConfigK` (12) registers."""
+    more = () if lgConfigK is None else (lit(lgConfigK),)
+    return call("hll_sketch_agg", to_column(col), *more)
+
+
+def hll_union_agg(col: ColumnOrName, allowDifferentLgConfigK: bool | Column | None = None) -> Column:
+    """One HLL sketch of all that the sketches in `col` have seen."""
+    more = () if allowDifferentLgConfigK is None else (lit(allowDifferentLgConfigK),)
+    return call("hll_union_agg", to_column(col), *more)
 
 
 def kurtosis(col: ColumnOrName) -> Column:

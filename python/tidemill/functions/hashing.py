@@ -7,6 +7,8 @@ from tidemill.column import Column, ColumnOrName, call, lit, to_column, to_colum
 __all__ = [
     "crc32",
     "hash",
+    "hll_sketch_estimate",
+    "hll_union",
     "input_file_name",
     "md5",
     "monotonically_increasing_id",
@@ -27,6 +29,17 @@ def crc32(col: ColumnOrName) -> Column:
 def hash(*cols: ColumnOrName | list[ColumnOrName]) -> Column:
     """Spark's 32-bit hash of the values (Murmur3, seed 42)."""
     return call("hash", *to_columns(cols))
+
+
+def hll_sketch_estimate(col: ColumnOrName) -> Column:
+    """How many different values an HLL sketch has seen, about, as bigint."""
+    return call("hll_sketch_estimate", to_column(col))
+
+
+def hll_union(col1: ColumnOrName, col2: ColumnOrName, allowDifferentLgConfigK: bool | None = None) -> Column:
+    """One HLL sketch of all that two have seen."""
+    more = () if allowDifferentLgConfigK is None else (lit(allowDifferentLgConfigK),)
+    return call("hll_union", to_column(col1), to_column(col2), *more)
 
 
 def input_file_name() -> Column:

@@ -127,7 +127,10 @@ fn look_at_columns(verdict: &mut Verdict, step: &KeyedStep, saved: &Saved) {
     match partition.migrated(&RecordBatch::new_empty(was), &verdict.id) {
         Ok(_) => (verdict.fate, verdict.why) = (Fate::Migrated, changed.join("; ")),
         // the processor says itself what to do, and refuses to start until it is done
-        Err(error) => (verdict.fate, verdict.loses, verdict.why) = (Fate::Rebuilt, true, error.chain()),
+        Err(error) => {
+            let advice = error.help_text().map(|help| format!("; {help}")).unwrap_or_default();
+            (verdict.fate, verdict.loses, verdict.why) = (Fate::Rebuilt, true, error.chain() + &advice);
+        }
     }
 }
 

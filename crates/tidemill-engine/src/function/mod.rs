@@ -31,6 +31,7 @@ mod only;
 pub mod regex;
 mod regexp;
 pub mod row;
+pub mod sketch;
 mod string;
 pub mod text;
 mod update_fields;
@@ -131,6 +132,7 @@ const FAMILIES: &[&[Entry]] = &[
     datetime::unix::ENTRIES,
     datetime::zones::ENTRIES,
     nested::ENTRIES,
+    sketch::ENTRIES,
     only::ENTRIES,
     update_fields::ENTRIES,
 ];

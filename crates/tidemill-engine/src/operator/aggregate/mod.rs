@@ -19,6 +19,7 @@ mod extreme;
 mod figures;
 mod frequent;
 mod histogram;
+mod hll;
 mod hyperloglog;
 mod interval;
 pub mod keyed;
@@ -125,6 +126,7 @@ const FAMILIES: &[&[Entry]] = &[
     distinct_about::ENTRIES,
     top_k::ENTRIES,
     count_min::ENTRIES,
+    hll::ENTRIES,
     user::ENTRIES,
 ];
 
