@@ -255,6 +255,7 @@ impl Checkpoint {
                 let name = step.name.clone();
                 home.rows(&name, &mut |rows| put_back(step, rows))
             })?;
+            home.remove()?;
             return Ok(None);
         }
         let home = backends.chosen.as_ref().map(|backend| open(backend, copy)).transpose()?;

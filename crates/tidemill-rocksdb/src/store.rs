@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tidemill_core::state::{CopiedFile, StateChange, StateRequest, StateStore, StoreSize, Visitor};
 use tidemill_core::{Error, Kind, Result};
 
-/// Bytes of files that are not copied: the database makes them anew.
+/// Files that are not copied: the database makes them anew.
 const NOT_COPIED: [&str; 3] = ["LOCK", "LOG", "IDENTITY"];
 
 /// An open database.

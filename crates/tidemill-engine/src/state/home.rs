@@ -71,6 +71,7 @@ pub struct StoreFile {
 pub struct StateHome {
     store: Arc<dyn StateStore>,
     backend: &'static str,
+    directory: PathBuf,
     snapshots: PathBuf,
     /// Shared files whose checksum is known, by the store's name for them.
     known: Vec<StoreFile>,
@@ -106,8 +107,8 @@ impl StateHome {
             }
             known.extend(copy.files.iter().filter(|file| file.shared.is_some()).cloned());
         }
-        let store = backend.open(&StateRequest { directory, memory_bytes })?;
-        Ok(StateHome { store, backend: backend.name(), snapshots, known })
+        let store = backend.open(&StateRequest { directory: directory.clone(), memory_bytes })?;
+        Ok(StateHome { store, backend: backend.name(), directory, snapshots, known })
     }
 
     /// Puts the state of every operator into the store. Rows of other columns than an operator has now go
@@ -143,6 +144,16 @@ impl StateHome {
             }
         }
         Ok(())
+    }
+
+    /// Closes the store and removes its working copy: what it held is somewhere else now.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn remove(self) -> Result<()> {
+        drop(self.store);
+        let removed = std::fs::remove_dir_all(&self.directory);
+        removed.map_err(|error| Error::io(format!("cannot remove {}", self.directory.display()), error))
     }
 
     /// Shows the rows of an operator as they were written; nothing when the store does not know it.
