@@ -74,6 +74,8 @@ struct Inner {
     place: Option<Place>,
     help: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    /// What the disk holds is not known: nothing is tried again.
+    unsynced: bool,
 }
 
 /// What went wrong, where, why, and what to do.
@@ -84,7 +86,8 @@ pub struct Error(Box<Inner>);
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, class: None, message: message.into(), place: None, help: None, cause: None }))
+        let message = message.into();
+        Error(Box::new(Inner { kind, class: None, message, place: None, help: None, cause: None, unsynced: false }))
     }
 
     /// The pipeline, its configuration or its checkpoint is not valid.
@@ -104,6 +107,20 @@ impl Error {
             _ => Kind::Io,
         };
         Self::new(kind, message).caused_by(cause)
+    }
+
+    /// A sync of a file or directory that failed. The kernel may have dropped what it could not write, so that a
+    /// second sync would succeed without it: whoever gets this stops, and finds out at the next start.
+    pub fn unsynced(message: impl Into<String>, cause: std::io::Error) -> Self {
+        let mut error = Self::io(message, cause);
+        error.0.unsynced = true;
+        error
+    }
+
+    /// True when a write found no room: the disk is full, a quota is used up, or it is mounted read-only. What was
+    /// to be written may be written again when there is room; after a failed sync it may not.
+    pub fn is_no_room(&self) -> bool {
+        self.0.kind == Kind::Io && no_room(self).unwrap_or_else(|| says_no_room(&self.chain()))
     }
 
     /// Sets Spark's error class, such as `UNRESOLVED_COLUMN.WITH_SUGGESTION`.
@@ -200,6 +217,27 @@ impl Error {
     }
 }
 
+/// What the causes say: the nearest failed sync or error of the operating system decides; `None` when there is none.
+fn no_room(error: &(dyn StdError + 'static)) -> Option<bool> {
+    if error.downcast_ref::<Error>().is_some_and(|ours| ours.0.unsynced) {
+        return Some(false);
+    }
+    if let Some(io) = error.downcast_ref::<std::io::Error>() {
+        // one that wraps another does not give it as its source
+        if let Some(inner) = io.get_ref() {
+            return no_room(inner);
+        }
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        return Some(matches!(io.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem));
+    }
+    error.source().and_then(no_room)
+}
+
+/// Libraries that give a text in place of a cause give the operating system's.
+fn says_no_room(text: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded", "Read-only file system"].iter().any(|words| text.contains(words))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)
@@ -271,5 +309,19 @@ mod tests {
         let denied = Error::io("cannot open x", std::io::ErrorKind::PermissionDenied.into());
         let missing = Error::io("cannot open x", std::io::ErrorKind::NotFound.into());
         assert_eq!((denied.kind(), missing.kind()), (Kind::Denied, Kind::Io));
+    }
+    #[test]
+    fn a_full_disk_is_told_from_one_that_fails() {
+        let os = |code: i32| std::io::Error::from_raw_os_error(code);
+        let (no_space, read_only, failing) = (28, 30, 5);
+        assert!(Error::io("cannot write x", os(no_space)).is_no_room());
+        assert!(Error::io("cannot write x", os(read_only)).is_no_room());
+        assert!(Error::io("cannot write x", std::io::Error::other(os(no_space))).is_no_room(), "wrapped");
+        let library = std::io::Error::other("IO error: No space left on device: While appending");
+        assert!(Error::new(Kind::Io, "the store failed").caused_by(library.to_string()).is_no_room(), "as text");
+        assert!(!Error::io("cannot write x", os(failing)).is_no_room());
+        let unsynced = Error::unsynced("cannot sync x", os(no_space));
+        assert!(!unsynced.is_no_room(), "after a failed sync nothing is known");
+        assert!(!Error::new(Kind::Io, "cannot commit").caused_by(unsynced).is_no_room());
     }
 }

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::source::Chunk;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
 
 /// How a format finds records in a file or byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Reject {
     pub offset: u64,
     /// The payload as it came.
     pub bytes: Vec<u8>,
-    /// A short code for grouping: `MALFORMED`, `WRONG_TYPE`, `MISSING_FIELD`, `NULL_FIELD`.
+    /// A short code for grouping: `MALFORMED`, `WRONG_TYPE`, `MISSING_FIELD`, `NULL_FIELD`, `UNKNOWN_SCHEMA`.
     pub code: &'static str,
     /// What is wrong with it, for people; at most [`REASON_BYTES_MAX`].
     pub reason: String,
@@ -60,6 +61,17 @@ pub trait Format: Send + Sync {
         false
     }
 
+    /// True when it finds the schemas of payloads in the table's registry by what they carry, so that the table may name a
+    /// registry without a subject.
+    fn reads_registry(&self) -> bool {
+        false
+    }
+
+    /// True when it reads the headers of records.
+    fn reads_headers(&self) -> bool {
+        false
+    }
+
     /// A decoder that gives the columns of `schema`. A field that is not nullable must be present and
     /// not null in every record.
     ///
@@ -77,13 +89,32 @@ pub trait Format: Send + Sync {
 }
 
 /// Bytes to columns.
+#[async_trait]
 pub trait Decoder: Send + Sync {
+    /// Looks up outside what the records of `chunks` need to be read, such as the schemas they name. Called before they
+    /// are decoded; the only call that may wait.
+    ///
+    /// # Errors
+    /// What is asked does not answer, or refuses.
+    async fn prepare(&self, _chunks: &[Chunk]) -> Result<()> {
+        Ok(())
+    }
+
     /// Decodes one chunk. Fails only for our own mistakes or unreadable files, never for a bad record.
     fn decode(&self, chunk: &Chunk) -> Result<Decoded>;
 }
 
 /// Columns to payloads.
+#[async_trait]
 pub trait Encoder: Send + Sync {
+    /// Makes known outside what readers of the payloads need, such as their schema. Called once, before the first rows.
+    ///
+    /// # Errors
+    /// What is told does not answer, or refuses.
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// One payload a row, appended to `out`.
     fn encode(&self, rows: &RecordBatch, out: &mut Payloads) -> Result<()>;
 

@@ -15,6 +15,7 @@ pub mod nearest;
 pub mod offsets;
 pub mod options;
 pub mod registry;
+pub mod retry;
 pub mod schemas;
 pub mod secret;
 pub mod sink;

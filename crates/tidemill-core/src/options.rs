@@ -69,6 +69,13 @@ impl Options {
         Ok(Options(checked))
     }
 
+    /// These and `others`, which go before. For a connector that hands on to another one.
+    #[must_use]
+    pub fn with(mut self, others: Options) -> Options {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The value of `name`, a given one or the default.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|checked| checked.value.as_str())

@@ -6,10 +6,12 @@ use crate::epoch::{Epoch, Incarnation};
 use crate::error::Result;
 use crate::format::Format;
 use crate::options::Options;
+use crate::retry::Vitals;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,13 +124,37 @@ pub trait SinkConnector: Send + Sync {
         false
     }
 
+    /// The directory of this machine that it writes into, if it does: its disk is looked at before every epoch.
+    fn local_directory(&self, _options: &Options) -> Option<PathBuf> {
+        None
+    }
+
     /// Connects. A sink that cannot be reached or written says so here, not at the first commit.
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>>;
 }
 
+/// A row that a sink refuses for good, whatever is tried: a value or a size it cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Number of the row among those of its epoch, over all batches, from 0.
+    pub row: usize,
+    /// A short code for grouping, in the sink's own words: a SQLSTATE, `MESSAGE_TOO_LARGE`, `WRONGTYPE`.
+    pub code: String,
+    /// What is wrong with it, for people; no values of the row.
+    pub reason: String,
+}
+
+/// More refused rows than this of one epoch are no bad rows: the table or the query is wrong.
+pub const REFUSED_ROWS_MAX: usize = 1000;
+
 /// A sink.
 #[async_trait]
 pub trait Sink: Send {
+    /// How the outside system does, for sinks that count it; read at any time, also during a commit.
+    fn vitals(&self) -> Option<Arc<Vitals>> {
+        None
+    }
+
     /// What the sink holds of this query.
     async fn marker(&mut self) -> Result<Marker>;
 
@@ -136,6 +162,26 @@ pub trait Sink: Send {
     /// Called with epochs that only rise; never with an epoch the sink already holds.
     ///
     /// # Errors
-    /// After an error the outcome is unknown: the engine stops, and reads the marker at the next start.
+    /// After an error the outcome is unknown: the engine stops, and reads the marker at the next start. Only
+    /// [`Kind::Data`](crate::Kind::Data) says that rows were refused for good and the epoch is not there.
     async fn commit(&mut self, epoch: Epoch, rows: &[RecordBatch]) -> Result<()>;
+
+    /// The query has ended in good order: what the sink holds back, to put it together with rows of later epochs,
+    /// becomes visible. Never needed for what was committed to be there after a crash.
+    ///
+    /// # Errors
+    /// As [`Sink::commit`].
+    async fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Which rows of an epoch are refused for good. Asked after `commit` has failed with `Kind::Data`, by
+    /// pipelines that set such rows aside; writes nothing. The engine writes down what it is told, and calls
+    /// `commit` for the same epoch again, without those rows. None: the error stands.
+    ///
+    /// # Errors
+    /// It cannot be found out; more than [`REFUSED_ROWS_MAX`].
+    async fn refused(&mut self, _epoch: Epoch, _rows: &[RecordBatch]) -> Result<Vec<Refused>> {
+        Ok(vec![])
+    }
 }

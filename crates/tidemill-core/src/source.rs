@@ -5,7 +5,7 @@
 //! committed, [`Source::release`]. After a crash the engine reads the planned ranges again with no
 //! `plan` before: the same range must give the same records.
 
-use crate::describe::Description;
+use crate::describe::{Description, Guarantee};
 use crate::error::Result;
 use crate::format::Framing;
 use crate::offsets::{Offsets, Split, SplitRange};
@@ -28,6 +28,8 @@ pub struct SourceRequest {
     pub options: Options,
     /// How the table's format finds records in bytes; `None` when the source makes rows itself.
     pub framing: Option<Framing>,
+    /// The table's format reads the headers of records.
+    pub reads_headers: bool,
     /// Positions the checkpoint holds; empty for a new query.
     pub resume_from: Offsets,
 }
@@ -38,13 +40,26 @@ pub trait SourceConnector: Send + Sync {
     /// What it says of itself.
     fn describe(&self) -> &'static Description;
 
+    /// What it promises with these options: less than its description says where an option that is left out weakens it.
+    fn guarantee(&self, _options: &Options) -> Guarantee {
+        self.describe().guarantee
+    }
+
     /// Columns the source gives when the user declares none; `None` when the user must declare them.
     fn default_schema(&self, _options: &Options) -> Option<SchemaRef> {
         None
     }
 
-    /// True for a source whose tables are read whole, each time as they are at one moment. Its positions
-    /// name that moment: [`Source::latest`] the newest one, and a range to it is all of its rows.
+    /// The same for a source that has to look for them.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn schema(&self, options: &Options) -> Result<Option<SchemaRef>> {
+        Ok(self.default_schema(options))
+    }
+
+    /// True for a source whose static tables are read whole, each time as they are at one moment. Their positions
+    /// name that moment: [`Source::latest`] the newest one, and a range to it is all rows.
     fn reads_whole(&self) -> bool {
         false
     }
@@ -76,6 +91,22 @@ pub trait Source: Send + Sync {
 
     /// Reads one planned range, in order.
     async fn read(&self, range: &SplitRange) -> Result<Vec<Chunk>>;
+
+    /// Where a query ends that reads only what is there now: what [`Ask::until`] will hold. A source that does not
+    /// know its newest positions gives others that it understands itself.
+    async fn bound(&mut self) -> Result<Offsets> {
+        self.latest().await
+    }
+
+    /// How far what was read last lies behind the newest record, in milliseconds, of splits where that is known.
+    fn behind(&self) -> Vec<(Split, u64)> {
+        Vec::new()
+    }
+
+    /// What the source calls the record at a position of the range read last, where a number does not say it.
+    fn place_of(&self, _split: &str, _position: u64) -> Option<String> {
+        None
+    }
 
     /// Returns when there may be something new to plan. May return early; dropping the future is safe.
     async fn wait(&mut self);
@@ -120,6 +151,9 @@ pub struct Records {
     pub offsets: Vec<u64>,
     /// When the record entered the source, in microseconds since 1970-01-01T00:00:00Z.
     pub timestamps: Vec<i64>,
+    /// Headers of each record, in a form that only its source reads. Empty, and not an entry a record, when the
+    /// source keeps none.
+    pub headers: Vec<Option<Range<usize>>>,
 }
 
 impl Records {
@@ -133,6 +167,19 @@ impl Records {
         self.offsets.is_empty()
     }
 
+    /// Some of the records, over the same buffer.
+    #[must_use]
+    pub fn slice(&self, records: Range<usize>) -> Records {
+        Records {
+            data: self.data.clone(),
+            values: self.values[records.clone()].to_vec(),
+            keys: self.keys[records.clone()].to_vec(),
+            offsets: self.offsets[records.clone()].to_vec(),
+            timestamps: self.timestamps[records.clone()].to_vec(),
+            headers: self.headers.get(records).unwrap_or_default().to_vec(),
+        }
+    }
+
     /// Payload of record `index`.
     pub fn value(&self, index: usize) -> Option<&[u8]> {
         self.values[index].clone().map(|range| &self.data[range])
@@ -141,5 +188,10 @@ impl Records {
     /// Key of record `index`.
     pub fn key(&self, index: usize) -> Option<&[u8]> {
         self.keys[index].clone().map(|range| &self.data[range])
+    }
+
+    /// Headers of record `index`, as its source packed them.
+    pub fn headers(&self, index: usize) -> Option<&[u8]> {
+        self.headers.get(index)?.clone().map(|range| &self.data[range])
     }
 }

@@ -98,6 +98,14 @@ pub trait StateStore: Send + Sync {
     /// The disk fails.
     fn compact(&self) -> Result<()>;
 
+    /// Gives memory back: what waits in buffers is written to files.
+    ///
+    /// # Errors
+    /// The disk fails.
+    fn relieve(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Its sizes.
     fn size(&self) -> StoreSize;
 }

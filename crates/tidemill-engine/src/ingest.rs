@@ -1,19 +1,19 @@
 //! Drives a source and its decoder: what is new, read it, turn it into columns. Bad records leave
 //! here for the dead letters.
 
+use crate::checkpoint::record::CrashedRecord;
 use crate::dataflow::SourceColumns;
 use crate::dataflow::execute::Workers;
+use crate::dead_letter::crash::pieces;
 use crate::dead_letter::origin::{self, Origin};
 use crate::dead_letter::screen::{self, Bad};
 use crate::dead_letter::{Letter, Payload, Stage, Standing};
-use crate::pipeline::plan::{inner_schema, outer_schema};
+use crate::decode::TableDecoder;
 use crate::pipeline::query::SourceTable;
-use arrow::datatypes::{Schema, SchemaRef};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-use tidemill_core::format::{Decoder, Framing, Reject};
+use tidemill_core::format::Reject;
 use tidemill_core::source::{Ask, Body, Chunk, Source, SourceRequest};
 use tidemill_core::{Error, Kind, Offsets, Place, Result, Split, SplitRange};
 
@@ -32,18 +32,15 @@ pub struct Ingest {
     pub table: String,
     /// How far it has been planned.
     pub offsets: Offsets,
+    /// The same before the epoch that is not committed yet, if there is one and it reads of this table.
+    begun_with: Option<Offsets>,
     /// Newest positions seen, for lag; empty until they have been asked for.
     pub newest: Offsets,
     /// When they were last looked for.
     looked: Option<Duration>,
     source: Box<dyn Source>,
-    decoder: Option<Box<dyn Decoder>>,
-    /// The decoded columns that go on, and what they are called inside the engine.
-    kept: Vec<usize>,
-    inner: SchemaRef,
-    /// The same under the names people know.
-    named: SchemaRef,
-    framing: Option<Framing>,
+    /// What makes rows of what it brings.
+    pub decoder: TableDecoder,
 }
 
 /// What an epoch has read from one table.
@@ -55,6 +52,8 @@ pub struct Read {
     pub splits: Vec<Split>,
     /// Records set aside.
     pub letters: Vec<Letter>,
+    /// Those among them that were not even decoded, because they end the process.
+    crashed: Vec<CrashedRecord>,
     /// The replay these records come from; 0 when they come from the source.
     pub replay: u64,
     /// What that replay holds of the table.
@@ -78,29 +77,13 @@ impl Ingest {
     /// # Errors
     /// The source cannot be reached, a column the format cannot give.
     pub async fn open(table: &SourceTable, columns: &SourceColumns, offsets: Offsets) -> Result<Self> {
-        let declared = &table.columns;
-        // columns that must not be NULL are decoded even if nobody reads them: a record is checked whole
-        let unread = (0..declared.fields().len())
-            .filter(|position| !columns.columns.contains(position) && !declared.field(*position).is_nullable());
-        let by_position = table.format.as_ref().is_some_and(|format| format.by_position());
-        let wanted: Vec<usize> = match by_position {
-            true => (0..declared.fields().len()).collect(),
-            false => columns.columns.iter().copied().chain(unread).collect(),
-        };
-        let place = |column: &usize| wanted.iter().position(|wanted| wanted == column);
-        let kept = columns.columns.iter().filter_map(place).collect();
-        let schema: SchemaRef = Arc::new(Schema::new(
-            wanted.iter().map(|position| declared.fields()[*position].clone()).collect::<Vec<_>>(),
-        ));
-        let decoder = match &table.format {
-            Some(format) => Some(format.decoder(schema.clone(), &table.options)?),
-            None => None,
-        };
+        let decoder = TableDecoder::new(table, columns)?;
         let request = SourceRequest {
             table: table.name.clone(),
-            schema,
+            schema: decoder.requested().clone(),
             options: table.options.clone(),
-            framing: table.format.as_ref().map(|format| format.framing()),
+            framing: decoder.framing,
+            reads_headers: decoder.reads_headers,
             resume_from: offsets.clone(),
         };
         Ok(Ingest {
@@ -108,12 +91,9 @@ impl Ingest {
             newest: Offsets::default(),
             looked: None,
             offsets,
+            begun_with: None,
             source: table.connector.open(request).await?,
             decoder,
-            kept,
-            inner: inner_schema(&columns.attributes),
-            named: outer_schema(&columns.attributes),
-            framing: table.format.as_ref().map(|format| format.framing()),
         })
     }
 
@@ -146,6 +126,17 @@ impl Ingest {
         Ok(self.newest.clone())
     }
 
+    /// Where a query ends that reads only what is there now.
+    pub async fn bound(&mut self) -> Result<Offsets> {
+        self.source.bound().await
+    }
+
+    /// How far behind the newest record the splits are, in milliseconds: table, split, time.
+    pub fn behind(&self) -> Vec<(String, String, u64)> {
+        let own = |(split, millis): (Split, u64)| (self.table.clone(), split.to_string(), millis);
+        self.source.behind().into_iter().map(own).collect()
+    }
+
     /// Notes the newest positions for the lag, at most once a second; `now` is [`tidemill_core::Clock::elapsed`].
     /// Not to learn them is no error: the lag is then not known.
     pub async fn look(&mut self, now: Duration) {
@@ -162,17 +153,31 @@ impl Ingest {
         self.source.wait().await;
     }
 
-    /// The positions are durable.
-    pub async fn release(&mut self, offsets: &Offsets) -> Result<()> {
-        self.source.release(offsets).await
+    /// Moves on over what an epoch reads. It is not committed yet.
+    pub fn advance(&mut self, ranges: &[SplitRange]) {
+        if !ranges.is_empty() {
+            self.begun_with.get_or_insert_with(|| self.offsets.clone());
+            self.offsets.advance(ranges);
+        }
     }
 
-    /// Reads planned ranges.
+    /// The epoch is committed.
+    pub fn commit(&mut self) {
+        self.begun_with = None;
+    }
+
+    /// What is committed is durable.
+    pub async fn release(&mut self) -> Result<()> {
+        self.source.release(self.begun_with.as_ref().unwrap_or(&self.offsets)).await
+    }
+
+    /// Reads planned ranges, and looks up what their records need to be decoded.
     pub async fn fetch(&self, ranges: &[SplitRange]) -> Result<Vec<Chunk>> {
         let mut chunks = Vec::new();
         for range in ranges {
             chunks.extend(self.source.read(range).await?);
         }
+        self.decoder.prepare(&chunks).await?;
         Ok(chunks)
     }
 
@@ -189,9 +194,12 @@ impl Ingest {
                 read.entered.extend_from_slice(&records.timestamps);
             }
         }
-        for (split, rows, rejects) in workers.map(chunks, worth, |chunk| self.decode_one(chunk))? {
+        for (split, rows, rejects) in workers.map(chunks, worth, |chunk| self.decoder.decode(chunk))? {
             read.rows.push(rows);
-            read.letters.extend(rejects.into_iter().map(|reject| letter(&split, reject)));
+            read.letters.extend(rejects.into_iter().map(|reject| {
+                let place = self.source.place_of(&split, reject.offset);
+                letter(&split, reject, place)
+            }));
             read.splits.push(split);
         }
         Ok(read)
@@ -207,11 +215,12 @@ impl Ingest {
             0 => self.fetch(&ranges.iter().filter(|range| range.split == *split).cloned().collect::<Vec<_>>()).await?,
             _ => read.replayed.iter().filter(|chunk| chunk.split == *split).cloned().collect(),
         };
+        let (chunks, _) = pieces::without(&read.crashed, &self.table, read.replay, self.decoder.framing, chunks);
         let mut origins = Vec::new();
         for chunk in chunks {
             let body = chunk.body.clone();
-            let (_, rows, rejects) = self.decode_one(chunk)?;
-            match origin::of_rows(&body, self.framing, rows.num_rows(), &rejects) {
+            let (_, rows, rejects) = self.decoder.decode(chunk)?;
+            match origin::of_rows(&body, self.decoder.framing, rows.num_rows(), &rejects) {
                 Some(known) => origins.extend(known.into_iter().map(Some)),
                 None => origins.resize(origins.len() + rows.num_rows(), None),
             }
@@ -233,12 +242,17 @@ impl Ingest {
             let before = read.rows.iter().zip(&read.splits).take(*batch).filter(|(_, of)| **of == split);
             let number = row + before.map(|(rows, _)| rows.num_rows()).sum::<usize>();
             let origin = origins.get(&split).and_then(|origins| origins.get(number)).cloned().flatten();
+            let place = origin.as_ref().filter(|_| read.replay == 0);
+            let place = place.and_then(|(offset, _)| self.source.place_of(&split, *offset));
             let (standing, payload) = match origin {
                 Some((offset, Some(bytes))) => (Standing::At(offset), Payload::Original(bytes)),
-                Some((offset, None)) => (Standing::At(offset), Payload::Row(self.json(&read.rows[*batch], *row))),
-                None => (Standing::Row(number as u64), Payload::Row(self.json(&read.rows[*batch], *row))),
+                Some((offset, None)) => {
+                    (Standing::At(offset), Payload::Row(self.decoder.json(&read.rows[*batch], *row)))
+                }
+                None => (Standing::Row(number as u64), Payload::Row(self.decoder.json(&read.rows[*batch], *row))),
             };
-            read.letters.push(Letter::of_row(split, standing, payload, error, read.replay));
+            let letter = Letter::of_row(split, standing, payload, error, read.replay);
+            read.letters.push(Letter { place: letter.place.clone().or(place), ..letter });
         }
         if !bad.is_empty() {
             read.rows = screen::without(&read.rows, bad)?;
@@ -246,71 +260,46 @@ impl Ingest {
         Ok(())
     }
 
-    /// A row as a JSON object, with the names people know.
-    pub fn json(&self, rows: &RecordBatch, row: usize) -> String {
-        let named = RecordBatch::try_new(self.named.clone(), rows.slice(row, 1).columns().to_vec());
-        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-        let written = named.and_then(|named| writer.write(&named)).and_then(|()| writer.finish());
-        match written {
-            Ok(()) => String::from_utf8_lossy(&writer.into_inner()).trim_end().to_owned(),
-            Err(_) => String::new(),
-        }
-    }
-
-    /// Decodes the records of a replay.
+    /// Decodes an epoch's chunks without the records that are known to end the process.
     ///
     /// # Errors
     /// As [`Ingest::decode`].
-    pub fn replay(&self, number: u64, chunks: Vec<Chunk>, workers: &Workers) -> Result<Read> {
-        let mut read = self.decode(chunks.clone(), workers)?;
+    pub fn decode_but(&self, crashed: &[CrashedRecord], chunks: Vec<Chunk>, workers: &Workers) -> Result<Read> {
+        let (chunks, letters) = pieces::without(crashed, &self.table, 0, self.decoder.framing, chunks);
+        let mut read = self.decode(chunks, workers)?;
+        read.letters.extend(letters);
+        Ok(Read { crashed: crashed.to_vec(), ..read })
+    }
+
+    /// Decodes the records of a replay, without those that are known to end the process.
+    ///
+    /// # Errors
+    /// As [`Ingest::decode`].
+    pub fn replay(
+        &self,
+        number: u64,
+        crashed: &[CrashedRecord],
+        chunks: Vec<Chunk>,
+        workers: &Workers,
+    ) -> Result<Read> {
+        let (left, letters) = pieces::without(crashed, &self.table, number, self.decoder.framing, chunks.clone());
+        let mut read = self.decode(left, workers)?;
+        read.letters.extend(letters);
         read.letters.iter_mut().for_each(|letter| letter.replay = number);
         read.entered.clear();
-        Ok(Read { replay: number, replayed: chunks, ..read })
-    }
-
-    /// Where a body begins, for errors that concern all of it.
-    fn place_of(&self, split: &Split, body: &Body) -> Place {
-        let offset = match body {
-            Body::Stream { at, .. } | Body::Rows { at, .. } => *at,
-            Body::Records(records) => records.offsets.first().copied().unwrap_or(0),
-        };
-        Place::Record { source: self.table.clone(), partition: split.to_string(), offset }
-    }
-
-    fn decode_one(&self, chunk: Chunk) -> Result<(Split, RecordBatch, Vec<Reject>)> {
-        let split = chunk.split.clone();
-        let (rows, rejects) = match (chunk.body, &self.decoder) {
-            (Body::Rows { rows, .. }, _) => (rows, vec![]),
-            (body, Some(decoder)) => {
-                let place = self.place_of(&split, &body);
-                let decoded = decoder.decode(&Chunk { split: chunk.split, body });
-                let decoded = decoded.map_err(|error| error.at_if_unplaced(Some(place)))?;
-                (decoded.rows, decoded.rejects)
-            }
-            (_, None) => {
-                return Err(Error::new(
-                    Kind::Invalid,
-                    format!("table '{}' reads bytes but names no format", self.table),
-                )
-                .help("add format = 'json' to its options"));
-            }
-        };
-        let columns = self.kept.iter().map(|position| rows.column(*position).clone()).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        let renamed = RecordBatch::try_new_with_options(self.inner.clone(), columns, &options)?;
-        Ok((split, renamed, rejects))
+        Ok(Read { replay: number, replayed: chunks, crashed: crashed.to_vec(), ..read })
     }
 }
 
 /// The letter of a record that its decoder refused.
-fn letter(split: &Split, reject: Reject) -> Letter {
+fn letter(split: &Split, reject: Reject, place: Option<String>) -> Letter {
     Letter {
         split: split.clone(),
         standing: Standing::At(reject.offset),
         stage: Stage::Decode,
         code: reject.code.to_owned(),
         reason: reject.reason,
-        place: None,
+        place,
         payload: Payload::Original(reject.bytes),
         replay: 0,
     }
@@ -354,7 +343,7 @@ pub async fn read_whole(table: &SourceTable, until: Option<Offsets>) -> Result<(
             return Err(Error::new(Kind::Data, message).at(place));
         }
         rows.extend(read.rows);
-        ingest.offsets.advance(&ranges);
+        ingest.advance(&ranges);
     }
-    Ok((arrow::compute::concat_batches(&ingest.inner, &rows)?, seen))
+    Ok((arrow::compute::concat_batches(&ingest.decoder.inner, &rows)?, seen))
 }

@@ -2,11 +2,14 @@
 //! and a few more (several sinks, dead letters, latency).
 
 use crate::pipeline::settings::Trigger;
+use crate::resilience::stall::Stall;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tidemill_core::retry::Vitals;
 
 /// A progress report.
 #[derive(Debug, Clone, Serialize)]
@@ -94,6 +97,9 @@ pub struct EventTime {
     /// The watermark the epoch used; absent when the query declares none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<String>,
+    /// Rows that did not raise the watermark, being further ahead of the clock than `max_future_skew`; absent for none.
+    #[serde(rename = "rowsAheadOfClock", skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<u64>,
 }
 
 /// A stateful operator in an epoch.
@@ -136,7 +142,7 @@ pub struct SourceProgress {
     /// Rows read a second of the epoch's own time.
     #[serde(serialize_with = "finite")]
     pub processed_rows_per_second: f64,
-    /// `bytes` read, `lag` in positions (absent when it is not known).
+    /// `bytes` read, `lag` in positions and `millisBehindLatest` (each absent when it is not known).
     pub metrics: BTreeMap<String, u64>,
 }
 
@@ -188,12 +194,18 @@ pub struct QueryStarted {
     pub sources: Vec<TableName>,
     /// Sink tables, in the order of the pipeline.
     pub sinks: Vec<TableName>,
+    /// How the systems of sinks do, by table, of those that count it.
+    pub vitals: Vec<(String, Arc<Vitals>)>,
     /// Where bad records go; `None` when the first one stops the query.
     pub dead_letters: Option<TableName>,
     /// When epochs start.
     pub trigger: Trigger,
     /// Least time between two epochs that the sinks ask for when the trigger is as soon as possible.
     pub pace: Duration,
+    /// Limit of memory that the pipeline sets, in bytes; 0 when it is not watched.
+    pub memory_limit: Option<u64>,
+    /// Directories of this machine it writes into, the checkpoint first.
+    pub disks: Vec<PathBuf>,
 }
 
 /// What one sink did in an epoch.
@@ -224,10 +236,15 @@ pub struct EpochReport {
     pub next_watermark: Option<i64>,
     /// Positions not yet read, by source table and split; absent where it is not known.
     pub lag: Vec<(String, String, u64)>,
+    /// How far what was read last lies behind the newest record, in milliseconds, by source table and split; of
+    /// sources that know it.
+    pub behind: Vec<(String, String, u64)>,
     /// Rows and bytes read, by source table.
     pub source_rows: Vec<(String, u64, u64)>,
     /// What each sink did, in the order of the pipeline; that of the dead letters, if there is one, last.
     pub sinks: Vec<SinkReport>,
+    /// Rows whose event time was too far in the future to raise the watermark.
+    pub future_rows: u64,
     /// Bytes of the journal written by the epoch.
     pub journal_bytes: u64,
 }
@@ -245,6 +262,12 @@ pub trait Listener: Send + Sync {
 
     /// The query waits for rows.
     fn on_idle(&self, _query: &str) {}
+
+    /// The query waits for something to be mended outside, and will go on by itself. Again and again until it is.
+    fn on_stall(&self, _query: &str, _stall: &Stall) {}
+
+    /// What it waited for is there.
+    fn on_resume(&self, _query: &str) {}
 
     /// The query has ended; with its error if it failed.
     fn on_end(&self, _query: &str, _error: Option<&tidemill_core::Error>) {}

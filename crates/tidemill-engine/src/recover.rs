@@ -2,11 +2,14 @@
 //! where they were. What to do is decided by `checkpoint::decide`; here it is done.
 
 use crate::checkpoint::decide::{Facts, SinkFacts, decide};
-use crate::checkpoint::journal::{self, Journal};
+use crate::checkpoint::journal::{Journal, segments};
 use crate::checkpoint::lock::CheckpointLock;
 use crate::checkpoint::metadata::Metadata;
+use crate::checkpoint::place::Place;
 use crate::checkpoint::record::{CommitRecord, PlanRecord, PlannedWatermark, Record};
-use crate::checkpoint::snapshot::{Snapshot, Snapshots};
+use crate::checkpoint::remote::Remote;
+use crate::checkpoint::remote::owned::Owned;
+use crate::checkpoint::snapshot::{Manifest, Snapshot, Snapshots};
 use crate::checkpoint::{durable, ipc};
 use crate::dataflow::{Dataflow, KeyedStep};
 use crate::deliver::Delivery;
@@ -16,13 +19,13 @@ use crate::evolve::settle;
 use crate::faults::QueryFaults;
 use crate::operator::aggregate::accumulator::Scope;
 use crate::pipeline::query::Query;
-use crate::state::home::{StateBackends, StateHome};
+use crate::state::home::{self, StateBackends, StateHome};
 use arrow::record_batch::RecordBatch;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidemill_core::state::StateBackend;
-use tidemill_core::{Epoch, Error, Offsets, Result, Step};
+use tidemill_core::{Clock, Epoch, Error, Offsets, Result, Step};
 
 /// A checkpoint that is held and has been read.
 pub struct Checkpoint {
@@ -33,12 +36,25 @@ pub struct Checkpoint {
     plans: BTreeMap<Epoch, PlanRecord>,
     commits: BTreeMap<Epoch, CommitRecord>,
     changes: BTreeMap<Epoch, Vec<(String, Vec<u8>)>>,
-    last_segment: Option<u64>,
+    /// The open end of the journal, until the query goes on with it.
+    journal: Option<Journal>,
     /// True when the query has changed and the metadata on disk is still that of the one before.
     has_changed: bool,
     /// Aggregates that have other functions than some of their saved state.
     adapted: BTreeMap<String, Changed>,
-    _lock: CheckpointLock,
+    /// Where a store's working copy is.
+    working: PathBuf,
+    /// What is in a store of it.
+    pub(crate) remote: Option<Owned>,
+    _lock: Option<CheckpointLock>,
+}
+
+/// What a checkpoint holds, read by the process that has it.
+struct Taken {
+    metadata: Option<Metadata>,
+    records: Vec<Record>,
+    journal: Journal,
+    remote: Option<Owned>,
 }
 
 /// Where a query goes on.
@@ -57,53 +73,141 @@ pub struct Resumed {
     pub journal: Journal,
     /// The newest file of the replay log that was read.
     pub replayed: u64,
+    /// The instant of the newest planned epoch, in microseconds: no later one is before it.
+    pub instant: i64,
     /// The store of state, unless it is in memory.
     pub home: Option<StateHome>,
+    /// True when epochs have changed the state since the newest snapshot.
+    pub unsaved: bool,
 }
 
 impl Checkpoint {
-    /// Takes and reads the checkpoint in `directory`, or makes a new one there. Names the operators of the query as
-    /// the checkpoint does.
+    /// Takes and reads the checkpoint at `place`, or makes a new one there. Names the operators of the query as the
+    /// checkpoint does.
     ///
     /// # Errors
     /// Another process holds it, it cannot be read or written, it is damaged, it is that of another pipeline, or
     /// the query has changed so that state would be lost, and nobody has approved that.
-    pub fn open(directory: &Path, query: &Query, flow: &mut Dataflow) -> Result<Checkpoint> {
+    pub async fn open(place: &Place, query: &Query, flow: &mut Dataflow, clock: &Arc<dyn Clock>) -> Result<Checkpoint> {
+        let directory = &place.directory;
         durable::create_directory(directory)?;
-        let lock = CheckpointLock::take(directory)?;
-        let known = Metadata::read(directory)?;
-        let (records, last_segment) = journal::read(&directory.join("journal"))?;
-        let (metadata, adapted, has_changed) = match known {
-            Some(known) => {
-                let saved = Saved::of(directory, &records)?;
-                let change = settle::change(query, flow, &known, &saved, directory)?;
-                change.check_approved(query.session.settings.approves_loss(), directory)?;
-                let (now, adapted) = settle::settle(query, flow, known.clone(), &change, saved.committed);
-                let has_changed = now != known;
-                (now, adapted, has_changed)
-            }
+        let lock = Some(CheckpointLock::take(directory)?);
+        let taken = match place.remote(clock, directory) {
+            Some(remote) => Checkpoint::take_remote(remote, query, flow, directory).await?,
             None => {
-                let now = settle::first(query, flow)?;
-                now.write(directory)?;
-                (now, BTreeMap::new(), false)
+                let metadata = Metadata::read(directory)?;
+                let journal = directory.join("journal");
+                // the fence first: what another process writes to its segment from now on it does not act upon
+                let (open, records) = (Journal::start(&journal)?, segments::read(&journal)?);
+                Taken { metadata, records, journal: open, remote: None }
             }
         };
-        let mut checkpoint = Checkpoint {
-            directory: directory.to_owned(),
-            metadata,
-            plans: BTreeMap::new(),
-            commits: BTreeMap::new(),
-            changes: BTreeMap::new(),
-            last_segment,
-            has_changed,
-            adapted,
-            _lock: lock,
+        let Taken { metadata, records, journal, mut remote } = taken;
+        let working = home::working(directory);
+        let checkpoint = match metadata {
+            Some(known) => Checkpoint::read(directory, known, records, query, flow, working, lock)?,
+            None => {
+                let first = settle::first(query, flow)?;
+                match &mut remote {
+                    Some(owned) => owned.add_metadata(&first).await?,
+                    None => first.write(directory)?,
+                }
+                Checkpoint::of(directory, first, (false, BTreeMap::new()), working, lock)
+            }
         };
+        Ok(Checkpoint { journal: Some(journal), remote, ..checkpoint })
+    }
+
+    /// Reads a checkpoint in a store, and takes it over once the query is known to fit: whoever runs on it goes on
+    /// when this start is refused.
+    async fn take_remote(remote: Remote, query: &Query, flow: &mut Dataflow, directory: &Path) -> Result<Taken> {
+        remote.probe().await?;
+        let mut held = remote.read().await?;
+        if let Some(known) = &held.metadata {
+            Checkpoint::change(query, flow, known, &held.records, directory)?;
+        }
+        let writer = uuid::Uuid::new_v4().simple().to_string();
+        let log = match remote.take(&mut held, &writer).await? {
+            Some(log) => log,
+            None => {
+                held = remote.read().await?;
+                remote.taken(&held, &writer)?
+            }
+        };
+        let (metadata, records) = (held.metadata.take(), std::mem::take(&mut held.records));
+        let remote = Some(Owned::new(remote, held, writer).await?);
+        Ok(Taken { metadata, records, journal: Journal::of_objects(log), remote })
+    }
+
+    fn change(
+        query: &Query,
+        flow: &mut Dataflow,
+        known: &Metadata,
+        records: &[Record],
+        directory: &Path,
+    ) -> Result<(settle::Change, Option<Epoch>)> {
+        let saved = Saved::of(directory, records)?;
+        let change = settle::change(query, flow, known, &saved, directory)?;
+        change.check_approved(query.session.settings.approves_loss(), directory)?;
+        Ok((change, saved.committed))
+    }
+
+    /// Reads a checkpoint that is there, and changes nothing in it; a store is worked on in the directory `working`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; there is none.
+    pub fn look(
+        directory: &Path,
+        query: &Query,
+        flow: &mut Dataflow,
+        working: PathBuf,
+        lock: Option<CheckpointLock>,
+    ) -> Result<Checkpoint> {
+        let known = Metadata::read(directory)?.ok_or_else(|| Metadata::missing(directory))?;
+        let records = segments::read(&directory.join("journal"))?;
+        Checkpoint::read(directory, known, records, query, flow, working, lock)
+    }
+
+    fn read(
+        directory: &Path,
+        known: Metadata,
+        records: Vec<Record>,
+        query: &Query,
+        flow: &mut Dataflow,
+        working: PathBuf,
+        lock: Option<CheckpointLock>,
+    ) -> Result<Checkpoint> {
+        let (change, committed) = Checkpoint::change(query, flow, &known, &records, directory)?;
+        let (now, adapted) = settle::settle(query, flow, known.clone(), &change, committed);
+        let has_changed = now != known;
+        let mut checkpoint = Checkpoint::of(directory, now, (has_changed, adapted), working, lock);
         for record in records {
             checkpoint.take_in(record);
         }
         checkpoint.check_gaps()?;
         Ok(checkpoint)
+    }
+
+    fn of(
+        directory: &Path,
+        metadata: Metadata,
+        (has_changed, adapted): (bool, BTreeMap<String, Changed>),
+        working: PathBuf,
+        lock: Option<CheckpointLock>,
+    ) -> Checkpoint {
+        Checkpoint {
+            directory: directory.to_owned(),
+            metadata,
+            plans: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            journal: None,
+            has_changed,
+            adapted,
+            working,
+            remote: None,
+            _lock: lock,
+        }
     }
 
     /// A later record of an epoch replaces an earlier one: an epoch that was cut off is written anew.
@@ -143,7 +247,8 @@ impl Checkpoint {
         self.plans.is_empty() && self.commits.is_empty()
     }
 
-    fn committed(&self) -> Option<Epoch> {
+    /// The newest committed epoch.
+    pub fn committed(&self) -> Option<Epoch> {
         self.commits.keys().next_back().copied()
     }
 
@@ -152,7 +257,7 @@ impl Checkpoint {
     /// # Errors
     /// The decision to stop; damage.
     pub async fn resume(
-        &self,
+        &mut self,
         flow: &mut Dataflow,
         sinks: &mut [Delivery],
         accept_foreign: bool,
@@ -185,10 +290,16 @@ impl Checkpoint {
         faults.at(Step::Recovering)?;
         self.replay_changes(flow, start, base)?;
         let used_watermarks = self.resume_watermarks(flow, start, base);
+        remind(flow, &used_watermarks)?;
+        let since_snapshot = self.bytes_since(snapshots.newest_due());
+        let mut journal = self.journal.take().ok_or_else(|| Error::bug("a checkpoint is resumed twice"))?;
+        journal.go_on(since_snapshot, faults.clone());
         if self.has_changed {
-            self.metadata.replace(&self.directory)?;
+            match &mut self.remote {
+                Some(owned) => owned.add_metadata(&self.metadata).await?,
+                None => self.metadata.replace(&self.directory)?,
+            }
         }
-        let journal = Journal::start(&self.directory.join("journal"), self.last_segment, self.bytes_since(newest))?;
         faults.at(Step::Recovering)?;
         Ok(Resumed {
             next,
@@ -197,8 +308,49 @@ impl Checkpoint {
             offsets: self.offsets(start, next),
             used_watermarks,
             replayed: self.replayed(start, next),
-            journal: journal.breaking(faults.clone()),
+            instant: self.plans.values().map(|plan| plan.timestamp).max().unwrap_or(i64::MIN),
+            journal,
             home,
+            unsaved: base.is_some_and(|base| start.is_none_or(|start| start.manifest.epoch < base)),
+        })
+    }
+
+    /// Rebuilds the state after the committed epoch `base`, for tools; gives the store, if it is not memory.
+    ///
+    /// # Errors
+    /// The state cannot be rebuilt; damage.
+    pub fn restore(&self, flow: &mut Dataflow, base: Epoch, backends: &StateBackends) -> Result<Option<StateHome>> {
+        let snapshots = Snapshots::list(&self.directory.join("snapshots"))?;
+        let start = snapshots.newest(base);
+        let home = self.restore_snapshot(flow, start, backends)?;
+        self.replay_changes(flow, start, Some(base))?;
+        Ok(home)
+    }
+
+    /// True when the query is not the one the checkpoint is of.
+    pub fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// What a snapshot of the state after the newest committed epoch says beside the state, for tools. The state has
+    /// been restored.
+    ///
+    /// # Errors
+    /// The snapshots cannot be listed.
+    pub fn manifest(&self, flow: &mut Dataflow, epoch: Epoch) -> Result<Manifest> {
+        let snapshots = Snapshots::list(&self.directory.join("snapshots"))?;
+        let start = snapshots.newest(epoch);
+        let watermarks = self.resume_watermarks(flow, start, Some(epoch));
+        Ok(Manifest {
+            epoch,
+            offsets: self.offsets(start, epoch.next()),
+            watermarks,
+            next_watermarks: flow.parts.iter().map(|part| part.watermark.millis()).collect(),
+            sinks: self.sinks_written(start),
+            files: BTreeMap::new(),
+            store: None,
+            replayed: self.replayed(start, epoch.next()),
+            journal_from: None,
         })
     }
 
@@ -209,9 +361,9 @@ impl Checkpoint {
         plan
     }
 
-    /// Bytes of the changes after a snapshot.
-    fn bytes_since(&self, snapshot: Option<&Snapshot>) -> u64 {
-        let first = snapshot.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch.next());
+    /// Bytes of the changes after the snapshot of an epoch.
+    fn bytes_since(&self, snapshot: Option<Epoch>) -> u64 {
+        let first = snapshot.map_or(Epoch(0), Epoch::next);
         self.changes.range(first..).flat_map(|(_, changes)| changes).map(|(_, rows)| rows.len() as u64).sum()
     }
 
@@ -245,7 +397,7 @@ impl Checkpoint {
     ) -> Result<Option<StateHome>> {
         let copy = start.and_then(|snapshot| Some((snapshot.manifest.store.as_ref()?, snapshot.path.as_path())));
         let open = |backend: &Arc<dyn StateBackend>, copy| {
-            StateHome::open(backend, &self.directory, backends.memory_bytes, copy)
+            StateHome::open(backend, &self.directory, &self.working, backends.memory_bytes, copy)
         };
         let epoch = start.map_or(Epoch(0), |snapshot| snapshot.manifest.epoch);
         let put_back = |step: &mut KeyedStep, rows: RecordBatch| self.put_back(step, rows, epoch, Scope::Whole);
@@ -344,8 +496,8 @@ impl Checkpoint {
 
     /// Puts back rows of an operator that were saved after an epoch.
     fn load(&self, step: &mut KeyedStep, content: &[u8], epoch: Epoch, scope: Scope) -> Result<()> {
-        let saved = ipc::read(content, &format!("the saved state of operator {}", step.name))?;
-        saved.into_iter().try_for_each(|rows| self.put_back(step, rows, epoch, scope))
+        let what = format!("the saved state of operator {}", step.name);
+        ipc::batches(content, &what)?.try_for_each(|rows| self.put_back(step, rows?, epoch, scope))
     }
 
     fn put_back(&self, step: &mut KeyedStep, rows: RecordBatch, epoch: Epoch, scope: Scope) -> Result<()> {
@@ -355,4 +507,19 @@ impl Checkpoint {
         };
         step.put_back(rows, scope)
     }
+}
+
+/// Tells operators which watermark was used last. Rows that were put into a store without knowing it have reminders
+/// for windows that are over, which would stand in the way of those for windows that are not.
+///
+/// # Errors
+/// A store that fails.
+pub fn remind(flow: &mut Dataflow, used_watermarks: &[i64]) -> Result<()> {
+    for (part, used) in flow.parts.iter_mut().zip(used_watermarks) {
+        let marks = part.keyed_marks(used.saturating_mul(1000));
+        for (step, mark) in part.keyed().zip(marks) {
+            step.partitions.iter_mut().try_for_each(|partition| partition.state().evict(mark))?;
+        }
+    }
+    Ok(())
 }

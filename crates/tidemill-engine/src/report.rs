@@ -9,10 +9,11 @@ use crate::progress::{
     Durations, EpochReport, EventTime, Latency, Listener, Progress, QueryStarted, SinkProgress, SinkReport,
     SourceProgress, StateOperator, TableName, iso, percentiles, raw,
 };
+use crate::resilience::stall::Stall;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidemill_core::{Clock, Offsets, SplitRange};
+use tidemill_core::{Clock, Offsets, Split, SplitRange};
 
 /// Reports that are kept, as in Spark.
 const RECENT: usize = 100;
@@ -69,6 +70,11 @@ impl Measured {
     /// Sinks have the rows.
     pub fn delivered(&mut self, clock: &dyn Clock) {
         self.delivered = clock.elapsed();
+    }
+
+    /// How long it all took.
+    pub fn took(&self) -> Duration {
+        self.committed.saturating_sub(self.started)
     }
 
     /// The commit is written down.
@@ -157,12 +163,12 @@ impl Reporter {
     /// A reporter for a query.
     pub fn new(
         id: String,
+        run_id: String,
         name: String,
         connectors: BTreeMap<String, &'static str>,
         recent: Arc<Recent>,
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Self {
-        let run_id = uuid::Uuid::new_v4().to_string();
         Reporter { id, run_id, name, connectors, recent, listeners, last_start: None }
     }
 
@@ -181,6 +187,23 @@ impl Reporter {
         self.listeners.iter().for_each(|listener| listener.on_idle(&self.name));
     }
 
+    /// It waits for something to be mended outside.
+    pub fn stalled(&self, stall: &Stall) {
+        tracing::warn!(query = self.name, reason = stall.reason.word(), "{stall}; the query goes on by itself");
+        self.still_stalled(stall);
+    }
+
+    /// It still does.
+    pub fn still_stalled(&self, stall: &Stall) {
+        self.listeners.iter().for_each(|listener| listener.on_stall(&self.name, stall));
+    }
+
+    /// It goes on.
+    pub fn resumed(&self) {
+        tracing::info!(query = self.name, "goes on");
+        self.listeners.iter().for_each(|listener| listener.on_resume(&self.name));
+    }
+
     /// An epoch is done.
     pub fn epoch(&mut self, done: &Done<'_>) {
         let since_last = self.last_start.map(|last| done.measured.started.saturating_sub(last).as_secs_f64());
@@ -193,8 +216,10 @@ impl Reporter {
             watermark: done.watermark.map(|(used, _)| used),
             next_watermark: done.watermark.map(|(_, next)| next),
             lag: done.sources.iter().flat_map(lag).collect(),
+            behind: done.sources.iter().flat_map(Ingest::behind).collect(),
             source_rows: done.reads.iter().map(|(table, read)| (table.clone(), read.row_count(), read.bytes)).collect(),
             sinks: done.delivered.iter().enumerate().map(|(at, sink)| sink_report(sink, at >= done.outputs)).collect(),
+            future_rows: done.event_times.map_or(0, |times| times.ahead),
             journal_bytes: done.measured.journal_bytes,
         };
         self.recent.push(progress);
@@ -225,6 +250,7 @@ impl Reporter {
                 max: done.event_times.map(|times| iso(times.most)),
                 avg: done.event_times.map(|times| iso(times.average)),
                 watermark: done.watermark.map(|(used, _)| iso(used.saturating_mul(1000))),
+                ahead: done.event_times.map(|times| times.ahead).filter(|ahead| *ahead > 0),
             },
             state_operators: done.operators.iter().rev().map(|operator| state_operator(operator)).collect(),
             sources: done
@@ -249,8 +275,13 @@ impl Reporter {
         rates: &dyn Fn(u64) -> (f64, f64),
     ) -> SourceProgress {
         let ranges = plan.ranges.get(table).map_or(&[][..], Vec::as_slice);
-        let of = |position: fn(&SplitRange) -> u64| {
-            Offsets(ranges.iter().map(|range| (range.split.clone(), position(range))).collect())
+        let of = |position: fn(&SplitRange) -> (u64, &String)| {
+            let mut offsets = Offsets::default();
+            for range in ranges {
+                let (at, name) = position(range);
+                offsets.set(range.split.clone(), at, name.clone());
+            }
+            offsets
         };
         let (input_rate, processed_rate) = rates(read.row_count());
         let mut metrics = BTreeMap::from([("bytes".to_owned(), read.bytes)]);
@@ -258,11 +289,14 @@ impl Reporter {
         if !behind.is_empty() {
             metrics.insert("lag".into(), behind.iter().sum());
         }
+        if let Some(behind) = source.behind().into_iter().map(|(_, _, millis)| millis).max() {
+            metrics.insert("millisBehindLatest".into(), behind);
+        }
         SourceProgress {
             description: format!("{table} ({})", self.connectors.get(table).copied().unwrap_or("unknown")),
-            start_offset: raw(&of(|range| range.from)),
-            end_offset: raw(&of(|range| range.to)),
-            latest_offset: raw(&source.newest),
+            start_offset: raw(&shown(&of(|range| (range.from, &range.from_name)))),
+            end_offset: raw(&shown(&of(|range| (range.to, &range.to_name)))),
+            latest_offset: raw(&shown(&source.newest)),
             num_input_rows: read.row_count(),
             input_rows_per_second: input_rate,
             processed_rows_per_second: processed_rate,
@@ -276,9 +310,24 @@ impl Reporter {
     }
 }
 
-/// Positions not yet read, for splits whose newest position is known.
+/// Positions by split, as reports show them: by their names where they have some, and a name that is a JSON object or
+/// list as what it says.
+fn shown(offsets: &Offsets) -> serde_json::Map<String, serde_json::Value> {
+    let one = |(split, at): (&Split, &u64)| {
+        let position = match offsets.name(split) {
+            None => (*at).into(),
+            Some(name) if name.starts_with(['{', '[']) => serde_json::from_str(name).unwrap_or_else(|_| name.into()),
+            Some(name) => name.into(),
+        };
+        (split.to_string(), position)
+    };
+    offsets.0.iter().map(one).collect()
+}
+
+/// Positions not yet read, for splits whose newest position is known. How far apart two names are nobody knows.
 fn lag(source: &Ingest) -> Vec<(String, String, u64)> {
-    let behind = source.newest.0.iter().map(|(split, newest)| {
+    let counted = source.newest.0.iter().filter(|(split, _)| source.newest.name(split).is_none());
+    let behind = counted.map(|(split, newest)| {
         let read = source.offsets.get(split).unwrap_or(0);
         (source.table.clone(), split.to_string(), newest.saturating_sub(read))
     });

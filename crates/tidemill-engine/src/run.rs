@@ -3,22 +3,28 @@
 
 use crate::checkpoint::ipc;
 use crate::checkpoint::record::{CommitRecord, PlanRecord, PlannedWatermark, Record};
-use crate::checkpoint::snapshot::{self, Manifest};
 use crate::dataflow::Dataflow;
 use crate::dataflow::execute::{PartResult, Workers};
 use crate::dataflow::lower::{self, LowerOptions};
+use crate::dead_letter::crash::attempts::Attempts;
 use crate::dead_letter::rate::Rate;
 use crate::dead_letter::replay::Replays;
 use crate::dead_letter::screen::Screen;
+use crate::dead_letter::unplaced::LateRows;
 use crate::deliver::{Delivered, Delivery};
 use crate::faults::QueryFaults;
 use crate::ingest::{Ingest, Read};
 use crate::operator::EpochContext;
 use crate::operator::watermark::EventTimes;
 use crate::pipeline::plan::Attribute;
+use crate::pipeline::query::Query;
 use crate::recover::{Checkpoint, Resumed};
 use crate::report::{Done, Measured, Reporter};
+use crate::resilience::disk::Disks;
+use crate::resilience::pressure::Pressure;
 use crate::start::Signals;
+use crate::state::home::StateHome;
+use crate::state::limits::StateLimits;
 use crate::tables::Tables;
 use crate::turn::{Turn, Turns};
 use crate::{dead_letter, pipeline::analysis::Session};
@@ -28,10 +34,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidemill_core::source::Ask;
-use tidemill_core::{Clock, Epoch, Error, Kind, Offsets, Place, Result, SplitRange, Step};
+use tidemill_core::{Clock, Epoch, Error, Kind, Offsets, Result, SplitRange, Step};
 
 /// A query that runs.
 pub struct Running {
+    /// What it was built from.
+    pub(crate) query: Query,
     pub(crate) name: String,
     pub(crate) session: Arc<Session>,
     pub(crate) sources: Vec<Ingest>,
@@ -50,12 +58,23 @@ pub struct Running {
     pub(crate) reporter: Reporter,
     pub(crate) rate: Rate,
     pub(crate) replays: Replays,
+    pub(crate) attempts: Attempts,
+    pub(crate) disks: Disks,
+    pub(crate) pressure: Pressure,
+    /// Bytes of journal before which no snapshot is made, whatever the setting says.
+    pub(crate) snapshot_from: u64,
+    /// The outputs after those with sinks: late rows that become dead letters.
+    pub(crate) late: Vec<LateRows>,
+    pub(crate) limits: StateLimits,
+    /// True when there is a commit that the sources have not been told of.
+    pub(crate) unreleased: bool,
 }
 
 /// What an epoch has computed.
-struct Computed {
-    parts: Vec<PartResult>,
-    letters: Option<RecordBatch>,
+pub(crate) struct Computed {
+    pub(crate) parts: Vec<PartResult>,
+    /// Dead letters.
+    pub(crate) letters: Vec<RecordBatch>,
     event_times: Vec<Option<EventTimes>>,
 }
 
@@ -64,49 +83,74 @@ impl Running {
     ///
     /// # Errors
     /// What made it fail. What was committed stays.
-    pub async fn run(mut self) -> Result<()> {
-        while let Some((plan, mut measured)) = self.next_plan().await? {
+    pub async fn run(&mut self) -> Result<()> {
+        let outcome = self.epochs().await;
+        if outcome.is_err() {
+            // whoever fails and says so has not died
+            self.attempts.failed(self.resumed.next);
+        }
+        outcome
+    }
+
+    async fn epochs(&mut self) -> Result<()> {
+        self.turns.stamp(self.resumed.instant);
+        while let Some((mut plan, mut measured)) = self.next_plan().await? {
+            self.spare_memory(plan.epoch).await?;
+            self.turns.stamp(plan.timestamp);
             self.reporter.begin();
             self.faults.at(Step::Planned)?;
-            self.log(&plan, &mut measured)?;
-            self.faults.at(Step::PlanLogged)?;
+            self.log(&plan, &mut measured).await?;
             self.refresh(&plan).await?;
             let mut reads = self.read(&plan, &mut measured).await?;
+            self.spare_memory(plan.epoch).await?;
             self.set_aside(&plan, &mut reads).await?;
             self.faults.at(Step::Executing)?;
-            let computed = self.compute(&plan, &reads, &mut measured)?;
+            let mut computed = self.compute(&plan, &reads, &mut measured)?;
             self.faults.at(Step::StatePut)?;
-            let delivered = self.deliver(&plan, &computed, &mut measured).await?;
+            let stored = self.resumed.home.as_ref().map(StateHome::disk_bytes);
+            self.limits.check(computed.parts.iter().flat_map(|part| &part.operators), stored)?;
+            self.ours().await?;
+            let delivered = self.deliver(&mut plan, &mut computed, &mut measured).await?;
             self.commit(&plan, &mut measured)?;
+            self.pressure.ran(self.clock.elapsed(), &reads, measured.took());
             self.report(&plan, &reads, &computed, delivered, measured);
-            self.snapshot_if_due(&plan)?;
+            self.snapshot_if_due(&plan).await?;
         }
-        self.settle().await
+        self.settle().await?;
+        for sink in &mut self.sinks {
+            sink.finish().await?;
+        }
+        self.snapshot_at_stop().await
     }
 
     /// The next epoch: one that the log holds, new rows, or a watermark that has moved. Waits for one;
     /// `None` when there will be none.
     async fn next_plan(&mut self) -> Result<Option<(PlanRecord, Measured)>> {
+        self.rescale_if_asked()?;
+        if !self.resumed.recorded.is_empty() && !self.find_room().await? {
+            return Ok(None);
+        }
         if let Some(recorded) = self.resumed.recorded.pop_front() {
             return Ok(Some((recorded, Measured::start(&*self.clock))));
         }
         loop {
-            if self.signals.stop_asked() {
+            if self.signals.stop_asked() || !self.find_room().await? {
                 return Ok(None);
             }
+            self.rescale_if_asked()?;
             let asked = self.signals.drain_asked();
             match self.turns.now(&*self.clock, asked) {
                 Turn::Go => {}
                 Turn::Over => return Ok(None),
                 Turn::Wait(time) => {
-                    self.flush()?;
+                    self.flush().await?;
                     self.signals.sleep(time).await;
                     continue;
                 }
             }
             let mut measured = Measured::start(&*self.clock);
             let ranges = self.new_ranges().await?;
-            let now = self.clock.now_micros();
+            let now = self.turns.instant(&*self.clock);
             self.flow.parts.iter_mut().for_each(|part| part.watermark.settle(now));
             let has_data = ranges.values().any(|ranges| !ranges.is_empty());
             let replay = self.replays.waiting()?;
@@ -117,6 +161,10 @@ impl Running {
                 return Ok(Some((PlanRecord { replay, ..plan }, measured)));
             }
             self.settle().await?;
+            if let Some(wait) = self.pressure.held() {
+                self.signals.rest(wait).await;
+                continue;
+            }
             if self.turns.nothing_new(&*self.clock) {
                 return Ok(None);
             }
@@ -127,23 +175,23 @@ impl Running {
     }
 
     async fn new_ranges(&mut self) -> Result<BTreeMap<String, Vec<SplitRange>>> {
-        let mut ranges = BTreeMap::new();
+        let (mut ranges, now) = (BTreeMap::new(), self.clock.elapsed());
+        let limited = self.turns.is_rate_limited();
+        let bytes_max = if limited { self.pressure.epoch_bytes(now) } else { u64::MAX };
         for source in &mut self.sources {
-            source.look(self.clock.elapsed()).await;
+            source.look(now).await;
             if self.turns.is_bounded() && !self.turns.has_bound(&source.table) {
-                let latest = source.latest().await?;
-                self.turns.set_bound(&source.table, latest);
+                let bound = source.bound().await?;
+                self.turns.set_bound(&source.table, bound);
             }
-            let ask = Ask {
-                until: self.turns.bound(&source.table),
-                rate_limited: self.turns.is_rate_limited(),
-                bytes_max: if self.turns.is_rate_limited() {
-                    self.session.settings.epoch_bytes_max()
-                } else {
-                    u64::MAX
-                },
-            };
-            ranges.insert(source.table.clone(), source.plan(&ask).await?);
+            let allowed = if limited { self.pressure.allow(&source.table, now, bytes_max) } else { Some(bytes_max) };
+            let Some(bytes_max) = allowed else { continue };
+            let ask = Ask { until: self.turns.bound(&source.table), rate_limited: limited, bytes_max };
+            let mut planned = source.plan(&ask).await?;
+            if limited && !self.turns.is_bounded() {
+                planned = self.pressure.worth(&source.table, now, planned);
+            }
+            ranges.insert(source.table.clone(), planned);
         }
         Ok(ranges)
     }
@@ -155,7 +203,7 @@ impl Running {
         self.session.settings.no_data_epochs()
             && self.turns.allows_no_data()
             && (self.flow.parts.iter().zip(&self.resumed.used_watermarks).any(rose)
-                || self.flow.alarm().is_some_and(|alarm| alarm <= self.clock.now_micros()))
+                || self.flow.alarm().is_some_and(|alarm| alarm <= self.turns.instant(&*self.clock)))
     }
 
     fn plan(
@@ -170,27 +218,44 @@ impl Running {
         let ranges = ranges.into_iter().filter(|(_, ranges)| !ranges.is_empty()).collect();
         PlanRecord {
             epoch: self.resumed.next,
-            timestamp: self.clock.now_micros(),
+            timestamp: self.turns.instant(&*self.clock),
             ranges,
             has_data,
             watermarks: watermarks.collect(),
             tables,
             replay: None,
+            crashed: vec![],
+            refused: vec![],
         }
     }
 
-    /// Step 2. From here the epoch is deterministic. The commit of the epoch before goes with it.
-    fn log(&mut self, plan: &PlanRecord, measured: &mut Measured) -> Result<()> {
+    /// Step 2. From here the epoch is deterministic. The commit of the epoch before goes with it. An object store
+    /// takes its time: steps 3 and 4 go on meanwhile, [`Running::ours`] waits for it.
+    async fn log(&mut self, plan: &PlanRecord, measured: &mut Measured) -> Result<()> {
         if !self.is_logged(plan.epoch) {
             self.resumed.journal.add(&Record::Plan(plan.clone()))?;
-            self.flush()?;
+            self.begin_flush().await?;
         }
         measured.logged(&*self.clock);
+        if !self.resumed.journal.is_in_flight() {
+            self.faults.at(Step::PlanLogged)?;
+            self.release().await?;
+        }
         Ok(())
     }
 
+    /// Before step 5: the plan is durable, and the checkpoint still ours.
+    async fn ours(&mut self) -> Result<()> {
+        if self.resumed.journal.is_in_flight() {
+            self.resumed.journal.durable().await?;
+            self.faults.at(Step::PlanLogged)?;
+            self.release().await?;
+        }
+        self.resumed.journal.confirm().await
+    }
+
     /// True for an epoch that was committed before this run and is run again for a sink that lost it.
-    fn is_committed(&self, epoch: Epoch) -> bool {
+    pub(crate) fn is_committed(&self, epoch: Epoch) -> bool {
         self.resumed.committed.is_some_and(|committed| epoch <= committed)
     }
 
@@ -215,15 +280,16 @@ impl Running {
         for source in &mut self.sources {
             let ranges = plan.ranges.get(&source.table).map_or(&[][..], Vec::as_slice);
             let chunks = source.fetch(ranges).await?;
-            let read = tokio::task::block_in_place(|| source.decode(chunks, &self.workers))?;
-            source.offsets.advance(ranges);
+            let read = tokio::task::block_in_place(|| source.decode_but(&plan.crashed, chunks, &self.workers))?;
+            source.advance(ranges);
             reads.push((source.table.clone(), read));
         }
         if let Some(number) = plan.replay {
             for (table, chunks) in self.replays.chunks(number)? {
                 let source = self.sources.iter().find(|source| source.table == table);
                 let source = source.ok_or_else(|| not_read(&table, number))?;
-                let read = tokio::task::block_in_place(|| source.replay(number, chunks, &self.workers))?;
+                source.decoder.prepare(&chunks).await?;
+                let read = tokio::task::block_in_place(|| source.replay(number, &plan.crashed, chunks, &self.workers))?;
                 reads.push((table, read));
             }
             self.replays.taken = number;
@@ -274,38 +340,18 @@ impl Running {
                 timestamp: plan.timestamp,
                 has_data: plan.has_data,
             };
+            part.watermark.begin(plan.timestamp);
             parts.push(tokio::task::block_in_place(|| part.run(&by_source, &context, &self.workers))?);
             event_times.push(part.watermark.advance(plan.timestamp));
         }
         self.resumed.used_watermarks = plan.watermarks.iter().map(|watermark| watermark.current).collect();
-        let letters = dead_letter::rows(&self.name, plan.epoch, plan.timestamp, reads)?;
+        let unplaced = self.unplaced(plan, &mut parts)?;
+        let of_records = reads.iter().flat_map(|(table, read)| read.letters.iter().map(move |letter| (table, letter)));
+        let letters = of_records.chain(unplaced.iter().map(|(table, letter)| (table, letter)));
+        let letters = letters.map(|(table, letter)| (table.as_str(), letter));
+        let letters = dead_letter::rows(&self.name, plan.epoch, plan.timestamp, letters)?.into_iter().collect();
         measured.computed(&*self.clock);
         Ok(Computed { parts, letters, event_times })
-    }
-
-    /// Step 5. Rows and marker go to every sink in one atomic write each.
-    async fn deliver(
-        &mut self,
-        plan: &PlanRecord,
-        computed: &Computed,
-        measured: &mut Measured,
-    ) -> Result<Vec<Delivered>> {
-        let mut rows: Vec<Vec<RecordBatch>> = vec![vec![]; self.sinks.len()];
-        for (number, output) in computed.parts.iter().flat_map(|part| &part.outputs) {
-            rows[*number].clone_from(output);
-        }
-        if let Some(letters) = &computed.letters {
-            match rows.get_mut(self.flow.outputs) {
-                Some(dead) => dead.push(letters.clone()),
-                None => return Err(no_place_for(letters)),
-            }
-        }
-        let (epoch, has_data, clock, faults) = (plan.epoch, plan.has_data, &*self.clock, &self.faults);
-        let work = self.sinks.iter_mut().zip(rows);
-        let work = work.map(|(sink, rows)| sink.deliver(epoch, rows, has_data, clock, faults));
-        let delivered = futures::future::join_all(work).await.into_iter().collect::<Result<Vec<_>>>()?;
-        measured.delivered(&*self.clock);
-        Ok(delivered)
     }
 
     /// Step 6. Changes of state and the commit are written with the next plan, or when nothing comes.
@@ -330,68 +376,17 @@ impl Running {
                 sinks: self.sinks_written(),
             }))?;
         }
+        self.resumed.unsaved |= !is_committed;
+        self.unreleased |= !is_committed;
+        self.sources.iter_mut().for_each(Ingest::commit);
         self.resumed.next = plan.epoch.next();
         self.turns.ran(&*self.clock);
         measured.committed(&*self.clock, journal_bytes);
         Ok(())
     }
 
-    fn sinks_written(&self) -> BTreeMap<String, Epoch> {
+    pub(crate) fn sinks_written(&self) -> BTreeMap<String, Epoch> {
         self.sinks.iter().filter_map(|sink| Some((sink.table.clone(), sink.last?))).collect()
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        if !self.resumed.journal.has_pending() {
-            return Ok(());
-        }
-        tokio::task::block_in_place(|| self.resumed.journal.flush())
-    }
-
-    /// Makes the last commit durable and lets the sources forget what is behind it.
-    async fn settle(&mut self) -> Result<()> {
-        if self.resumed.journal.has_pending() {
-            self.flush()?;
-            for source in &mut self.sources {
-                let offsets = source.offsets.clone();
-                source.release(&offsets).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn snapshot_if_due(&mut self, plan: &PlanRecord) -> Result<()> {
-        let due = self.resumed.journal.bytes_since_snapshot() >= self.session.settings.snapshot_bytes();
-        if !due || self.is_committed(plan.epoch) || !self.resumed.recorded.is_empty() {
-            return Ok(());
-        }
-        self.flush()?;
-        tokio::task::block_in_place(|| self.snapshot(plan))
-    }
-
-    fn snapshot(&mut self, plan: &PlanRecord) -> Result<()> {
-        let mut state = BTreeMap::new();
-        let in_memory = self.resumed.home.is_none();
-        for step in self.flow.parts.iter_mut().flat_map(|part| part.keyed()).filter(|_| in_memory) {
-            let rows =
-                step.partitions.iter_mut().map(|partition| partition.state().whole()).collect::<Result<Vec<_>>>()?;
-            state.insert(step.name.clone(), ipc::write(&step.partitions[0].shape().schema, &rows)?);
-        }
-        let manifest = Manifest {
-            epoch: plan.epoch,
-            offsets: self.sources.iter().map(|source| (source.table.clone(), source.offsets.clone())).collect(),
-            watermarks: plan.watermarks.iter().map(|watermark| watermark.current).collect(),
-            next_watermarks: self.flow.parts.iter().map(|part| part.watermark.millis()).collect(),
-            sinks: self.sinks_written(),
-            files: BTreeMap::new(),
-            store: None,
-            replayed: self.replays.taken,
-        };
-        let snapshots = self.checkpoint.directory.join("snapshots");
-        let oldest = snapshot::write(&snapshots, manifest, &state, self.resumed.home.as_mut(), &self.faults)?;
-        self.faults.at(Step::SnapshotTaken)?;
-        self.resumed.journal.roll()?;
-        let retained = Epoch(plan.epoch.0.saturating_sub(self.session.settings.epochs_retained()));
-        self.resumed.journal.forget(oldest.next().min(retained))
     }
 
     fn report(
@@ -415,7 +410,7 @@ impl Running {
             outputs: self.flow.outputs,
             event_times: computed.event_times.iter().copied().flatten().next(),
             watermark,
-            letters: computed.letters.as_ref().map_or(0, |letters| letters.num_rows() as u64),
+            letters: computed.letters.iter().map(|letters| letters.num_rows() as u64).sum(),
             visible: self.clock.now_micros(),
             measured,
         });
@@ -423,7 +418,7 @@ impl Running {
 
     /// Time until a table that brings nothing no longer holds a watermark back.
     fn time_to_idle(&self) -> Option<Duration> {
-        let now = self.clock.now_micros();
+        let now = self.turns.instant(&*self.clock);
         let next = self.flow.parts.iter().filter_map(|part| part.watermark.next_idle(now)).min()?;
         Some(Duration::from_micros(u64::try_from(next - now).unwrap_or(0)))
     }
@@ -432,7 +427,7 @@ impl Running {
     fn time_to_alarm(&self) -> Option<Duration> {
         let alarm = self.flow.alarm().filter(|_| self.session.settings.no_data_epochs())?;
         // an epoch's instant is in milliseconds for timers
-        let left = alarm.saturating_sub(self.clock.now_micros()).saturating_add(1000);
+        let left = alarm.saturating_sub(self.turns.instant(&*self.clock)).saturating_add(1000);
         Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
     }
 
@@ -460,17 +455,6 @@ fn not_read(table: &str, number: u64) -> Error {
         format!("replay {number} has records of the table '{table}', which the query does not read"),
     )
     .help("replay them with the pipeline that set them aside")
-}
-
-/// Bad records without a table for them stop the query: nothing is dropped in silence.
-fn no_place_for(letters: &RecordBatch) -> Error {
-    use arrow::array::AsArray;
-    let text = |column: usize| letters.column(column).as_string::<i32>().value(0).to_owned();
-    let offset = letters.column(6).as_primitive::<arrow::datatypes::Int64Type>().value(0);
-    Error::new(Kind::Data, format!("a record of the table '{}' is bad: {}", text(3), text(10)))
-        .class("MALFORMED_RECORD_IN_PARSING")
-        .at(Place::Record { source: text(3), partition: format!("{}-{}", text(4), text(5)), offset: offset as u64 })
-        .help("SET dead_letter = a_table to keep bad records and go on")
 }
 
 /// Plans that are waiting to be run again.

@@ -26,14 +26,28 @@ pub struct Turns {
     bounds: BTreeMap<String, Offsets>,
     epochs: u64,
     last_start: Option<Duration>,
-    next_tick: Option<i64>,
+    /// By the clock that nobody sets.
+    next_tick: Option<Duration>,
+    /// The latest instant of an epoch, in microseconds since 1970.
+    newest: i64,
 }
 
 impl Turns {
     /// Turns of a trigger; `pace` is the least time between two epochs when the trigger is as soon as
     /// possible.
     pub fn new(trigger: Trigger, pace: Duration) -> Self {
-        Turns { trigger, pace, bounds: BTreeMap::new(), epochs: 0, last_start: None, next_tick: None }
+        Turns { trigger, pace, bounds: BTreeMap::new(), epochs: 0, last_start: None, next_tick: None, newest: 0 }
+    }
+
+    /// The instant an epoch would have now, in microseconds since 1970: the wall clock, but never before that of an epoch
+    /// that has been. A clock that is set back stands still meanwhile.
+    pub fn instant(&self, clock: &dyn Clock) -> i64 {
+        clock.now_micros().max(self.newest)
+    }
+
+    /// An epoch has this instant.
+    pub fn stamp(&mut self, instant: i64) {
+        self.newest = self.newest.max(instant);
     }
 
     /// The sinks' pace.
@@ -63,20 +77,32 @@ impl Turns {
         }
     }
 
-    /// Multiples of the interval since 1970; a turn that comes late is taken at once.
+    /// Multiples of the interval since 1970; a turn that comes late is taken at once. Between two of them time is
+    /// measured by the clock that nobody sets: one that is put back must not stop the query.
     fn tick(&mut self, clock: &dyn Clock, interval: Duration) -> Turn {
-        let (now, step) = (clock.now_micros(), interval.as_micros().max(1) as i64);
-        let next = *self.next_tick.get_or_insert(now);
-        if now < next {
-            return Turn::Wait(Duration::from_micros((next - now) as u64));
+        let elapsed = clock.elapsed();
+        if let Some(next) = self.next_tick.filter(|next| elapsed < *next) {
+            return Turn::Wait(next - elapsed);
         }
-        self.next_tick = Some(now - now.rem_euclid(step) + step);
+        let step = interval.as_micros().max(1) as i64;
+        let left = step - clock.now_micros().rem_euclid(step);
+        self.next_tick = Some(elapsed + Duration::from_micros(left as u64));
         Turn::Go
     }
 
     /// An epoch has run.
     pub fn ran(&mut self, _clock: &dyn Clock) {
         self.epochs += 1;
+    }
+
+    /// True when an epoch has run.
+    pub fn has_run(&self) -> bool {
+        self.epochs > 0
+    }
+
+    /// Goes on where the turns of a query were that was closed in between: what was there at its start stays fixed.
+    pub fn go_on(&mut self, before: Turns) {
+        *self = Turns { last_start: None, next_tick: None, ..before };
     }
 
     /// Nothing is new: true when the query is then done.
@@ -131,6 +157,33 @@ mod tests {
         clock.advance(Duration::from_millis(2_800));
         assert_eq!(turns.now(&clock, false), Turn::Go);
         assert_eq!(turns.now(&clock, false), Turn::Wait(Duration::from_millis(900)));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_stops_nothing() {
+        struct PutBack(ManualClock, i64);
+        impl Clock for PutBack {
+            fn now_micros(&self) -> i64 {
+                self.0.now_micros() - self.1
+            }
+            fn elapsed(&self) -> Duration {
+                self.0.elapsed()
+            }
+        }
+        let mut clock = PutBack(ManualClock::at(10_300_000), 0);
+        let mut turns = Turns::new(Trigger::ProcessingTime(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(turns.now(&clock, false), Turn::Go);
+        turns.stamp(turns.instant(&clock));
+        clock.1 = 3_600_500_000;
+        assert_eq!(turns.instant(&clock), 10_300_000, "instants of epochs never go back");
+        assert_eq!(turns.now(&clock, false), Turn::Wait(Duration::from_millis(700)));
+        clock.0.advance(Duration::from_millis(700));
+        assert_eq!(turns.now(&clock, false), Turn::Go);
+        assert_eq!(
+            turns.now(&clock, false),
+            Turn::Wait(Duration::from_millis(500)),
+            "a multiple by the clock as it is"
+        );
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //!
 //! Under the policy `min` a node that sees no rows holds the others back, as in Spark. With an idle timeout
 //! it does so only for that long, by the clock that is pinned in the plans of epochs; Spark has none.
+//!
+//! One row from the future makes all others late, as in Spark. With `max_future_skew` a row that is further ahead of that
+//! clock goes on and does not raise the watermark.
 
 use crate::operator::watermark::{EventTimes, Observed};
 use std::sync::Arc;
@@ -41,13 +44,32 @@ impl WatermarkNode {
 pub struct WatermarkTracker {
     nodes: Vec<WatermarkNode>,
     use_max: bool,
+    max_future_skew: Option<i64>,
     millis: i64,
+    /// When rows ahead of the clock were last told of.
+    warned: Option<i64>,
 }
+
+/// Microseconds between two warnings of the same.
+const QUIET: i64 = 10_000_000;
 
 impl WatermarkTracker {
     /// A tracker that starts at 1970-01-01T00:00:00Z. `use_max` is the policy `max`.
     pub fn new(nodes: Vec<WatermarkNode>, use_max: bool) -> Self {
-        WatermarkTracker { nodes, use_max, millis: 0 }
+        WatermarkTracker { nodes, use_max, max_future_skew: None, millis: 0, warned: None }
+    }
+
+    /// Rows that are further ahead of the clock than so many microseconds do not count.
+    #[must_use]
+    pub fn with_max_future_skew(self, skew: Option<i64>) -> Self {
+        WatermarkTracker { max_future_skew: skew, ..self }
+    }
+
+    /// The epoch of instant `now` begins.
+    pub fn begin(&self, now: i64) {
+        if let Some(skew) = self.max_future_skew {
+            self.nodes.iter().for_each(|node| node.observed.limit(now.saturating_add(skew)));
+        }
     }
 
     /// The watermark, in milliseconds.
@@ -72,13 +94,16 @@ impl WatermarkTracker {
         for node in &mut self.nodes {
             let Some(times) = node.observed.take() else { continue };
             node.seen = Some(now);
-            let reached = times.most.div_euclid(1000).saturating_sub(node.delay / 1000);
-            node.reached = Some(node.reached.map_or(reached, |before| before.max(reached)));
-            all = Some(all.map_or(times, |before| EventTimes {
-                least: before.least.min(times.least),
-                most: before.most.max(times.most),
-                average: i64::midpoint(before.average, times.average),
-            }));
+            if times.newest > i64::MIN {
+                let reached = times.newest.div_euclid(1000).saturating_sub(node.delay / 1000);
+                node.reached = Some(node.reached.map_or(reached, |before| before.max(reached)));
+            }
+            all = Some(all.map_or(times, |before| before.and(times)));
+        }
+        let ahead = all.map_or(0, |times| times.ahead);
+        if ahead > 0 && self.warned.is_none_or(|warned| now.saturating_sub(warned) >= QUIET) {
+            tracing::warn!(rows = ahead, "event times too far ahead of the clock: they do not raise the watermark");
+            self.warned = Some(now);
         }
         self.settle(now);
         all
@@ -138,6 +163,22 @@ mod tests {
         see(&observed, &[1_000]);
         tracker.advance(0);
         assert_eq!(tracker.millis(), 5);
+    }
+
+    #[test]
+    fn rows_too_far_ahead_do_not_count() {
+        let observed = Arc::new(Observed::default());
+        let nodes = vec![WatermarkNode::new(0, None, observed.clone())];
+        let mut tracker = WatermarkTracker::new(nodes, false).with_max_future_skew(Some(5_000));
+        for (now, seen, millis, ahead) in
+            [(10_000, [12_000, 15_001].as_slice(), 12, 1), (11_000, &[99_000], 12, 1), (95_000, &[99_000], 99, 0)]
+        {
+            tracker.begin(now);
+            see(&observed, seen);
+            let times = tracker.advance(now).unwrap();
+            assert_eq!((tracker.millis(), times.ahead), (millis, ahead), "at {now}");
+            assert_eq!(times.most, *seen.last().unwrap(), "reports say what was there");
+        }
     }
 
     #[test]

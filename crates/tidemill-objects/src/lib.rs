@@ -4,15 +4,16 @@
 //! Knows no engine and no connector. Which names objects have and what is in them is their affair.
 
 mod create;
-#[cfg(test)]
-mod faulty;
+mod look;
 pub mod open;
 pub mod sequence;
+mod transfer;
 
+pub use look::Object;
 pub use open::is_object_store;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::sync::Arc;
@@ -81,9 +82,7 @@ impl Objects {
         let folder = self.path(below);
         let found: Vec<_> =
             self.store.list(Some(&folder)).try_collect().await.map_err(|error| self.failed("list", below, &error))?;
-        let ours = self.folder.as_ref();
-        let name = |path: &Path| path.as_ref().strip_prefix(ours).map(|name| name.trim_start_matches('/').to_owned());
-        let mut names: Vec<String> = found.iter().filter_map(|object| name(&object.location)).collect();
+        let mut names: Vec<String> = found.iter().filter_map(|object| self.name_of(&object.location)).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -99,6 +98,21 @@ impl Objects {
         }
     }
 
+    /// Removes objects, in no order; those that are gone already are no error.
+    ///
+    /// # Errors
+    /// The store does not answer: some may be gone.
+    pub async fn remove_all(&self, names: Vec<String>) -> Result<()> {
+        let paths: Vec<_> = names.iter().map(|name| Ok(self.path(name))).collect();
+        let removed = self.store.delete_stream(futures::stream::iter(paths).boxed());
+        let failed = |error: object_store::Error| match error {
+            object_store::Error::NotFound { .. } => None,
+            error => Some(self.failed("remove objects", "", &error)),
+        };
+        let mut failures = removed.filter_map(|gone| std::future::ready(gone.err().and_then(failed)));
+        failures.next().await.map_or(Ok(()), Err)
+    }
+
     /// Finds out whether this store really refuses to make an object that is there: makes one twice.
     ///
     /// # Errors
@@ -111,8 +125,21 @@ impl Objects {
         if first && !second {
             return Ok(());
         }
-        Err(Error::invalid(format!("'{}' replaces an object though it is told not to: nothing can be exactly once there", self.place))
-            .help("use a store with conditional writes (S3, Azure Blob Storage, Google Cloud Storage), and leave option 'aws_conditional_put' as it is"))
+        Err(Error::invalid(format!(
+            "'{}' replaces an object though it is told not to: nothing can be exactly once \
+                                    there",
+            self.place
+        ))
+        .help(
+            "use a store with conditional writes (S3, Azure Blob Storage, Google Cloud Storage), and leave \
+                   option 'aws_conditional_put' as it is",
+        ))
+    }
+
+    /// The same folder with this first wait before another try.
+    #[must_use]
+    pub fn waiting(self, first_wait: Duration) -> Self {
+        Objects { first_wait, ..self }
     }
 
     fn path(&self, name: &str) -> Path {
@@ -124,6 +151,11 @@ impl Objects {
         };
         // names are taken as they are: those of partitions are encoded already
         Path::parse(&whole).unwrap_or_else(|_| Path::from(whole))
+    }
+
+    /// The name in this folder.
+    fn name_of(&self, path: &Path) -> Option<String> {
+        path.as_ref().strip_prefix(self.folder.as_ref()).map(|name| name.trim_start_matches('/').to_owned())
     }
 
     fn failed(&self, what: &str, name: &str, error: &object_store::Error) -> Error {

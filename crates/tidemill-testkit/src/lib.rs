@@ -1,4 +1,5 @@
 //! What the project's own tests stand on. Nothing here is shipped.
 
+pub mod faulty;
 pub mod protocol;
 pub mod tidy;

@@ -117,6 +117,13 @@ impl Life<'_> {
         running.process_all_available().await.map_err(unshared)
     }
 
+    /// Gives it another parallelism, if it runs.
+    pub async fn rescale(&mut self, parallelism: usize) -> Result<()> {
+        let Some(running) = &self.running else { return Ok(()) };
+        running.rescale(parallelism)?;
+        running.rescaled().await.map_err(unshared)
+    }
+
     /// Works off what is there; true when it failed over it.
     pub async fn fails(&mut self) -> Result<bool> {
         let failed = self.running().await?.process_all_available().await.is_err();
@@ -132,7 +139,7 @@ impl Life<'_> {
         running.stop();
         running.ended().await.map_err(unshared)?;
         if let Some(killed) = self.killed.as_ref().filter(|killed| killed.exists()) {
-            let checkpoint = &self.options.checkpoint;
+            let checkpoint = &self.options.checkpoint.directory;
             let put = std::fs::remove_dir_all(checkpoint).and_then(|()| std::fs::rename(killed, checkpoint));
             put.map_err(|error| Error::io(format!("cannot put back {}", checkpoint.display()), error))?;
             self.replays = true;

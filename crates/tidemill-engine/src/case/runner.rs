@@ -48,6 +48,8 @@ pub struct RunOptions {
     pub state_backend: Vec<String>,
     /// What happens to the query between batches.
     pub between: Between,
+    /// Parallelisms that the running query is given, the next after every batch; none for those it has.
+    pub rescale: Vec<usize>,
 }
 
 /// Changes of state after which a case with a store makes a snapshot.
@@ -163,6 +165,8 @@ impl Runner<'_> {
         spec.settings.extend(case.conf.iter().map(|(key, value)| GivenOption::new(key, value)));
         spec.settings.push(GivenOption::new("parallelism", parallelism.to_string()));
         spec.settings.push(GivenOption::new("state_backend", backend));
+        // a start is to find what a kill leaves
+        spec.settings.push(GivenOption::new("snapshot_at_stop", "false"));
         if !backend.eq_ignore_ascii_case("memory") {
             // what starts find is then a snapshot, or one and the changes after it
             spec.settings.push(GivenOption::new("snapshot_bytes", SNAPSHOT_BYTES));
@@ -238,6 +242,9 @@ impl Runner<'_> {
                 life.end().await?;
                 return Ok(Some(format!("batch {number}: {difference}")));
             }
+            if let Some(next) = self.options.rescale.iter().cycle().nth(number) {
+                life.rescale(*next).await?;
+            }
         }
         life.end().await?;
         Ok(None)
@@ -251,11 +258,12 @@ impl Runner<'_> {
         }
         let watcher = Arc::new(Watcher::default());
         let options = StartOptions {
-            checkpoint,
+            checkpoint: checkpoint.into(),
             trigger: self.trigger()?,
             accept_foreign: false,
             dead_letter: None,
             clock: self.options.clock.clone(),
+            isolation: None,
             faults: Arc::new(NoFaults),
             listeners: vec![watcher.clone()],
         };

@@ -35,7 +35,7 @@ pub fn create_directory(path: &Path) -> Result<()> {
 pub fn sync_directory(path: &Path) -> Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| Error::io(format!("cannot sync the directory {}", path.display()), error))
+    synced.map_err(|error| Error::unsynced(format!("cannot sync the directory {}", path.display()), error))
 }
 
 /// Makes what a file holds durable.
@@ -44,7 +44,7 @@ pub fn sync_directory(path: &Path) -> Result<()> {
 /// The disk fails.
 pub fn sync_file(path: &Path) -> Result<()> {
     let synced = File::open(path).and_then(|file| file.sync_all());
-    synced.map_err(|error| Error::io(format!("cannot sync {}", path.display()), error))
+    synced.map_err(|error| Error::unsynced(format!("cannot sync {}", path.display()), error))
 }
 
 /// Writes a new file; fails when there is one of that name. Returns false in that case.
@@ -61,7 +61,7 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<bool> {
         .open(&temporary)
         .map_err(|error| context("create", error))?;
     file.write_all(content).map_err(|error| context("write", error))?;
-    file.sync_all().map_err(|error| context("sync", error))?;
+    file.sync_all().map_err(|error| Error::unsynced(format!("cannot sync {}", path.display()), error))?;
     drop(file);
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary).map_err(|error| context("remove the temporary of", error))?;
@@ -80,12 +80,11 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<bool> {
 /// The file cannot be written.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = temporary(path);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    let replaced = written.and_then(|()| fs::rename(&temporary, path));
-    replaced.map_err(|error| Error::io(format!("cannot replace {}", path.display()), error))?;
+    let context = |error| Error::io(format!("cannot replace {}", path.display()), error);
+    let mut file = File::create(&temporary).map_err(context)?;
+    file.write_all(content).map_err(context)?;
+    file.sync_all().map_err(|error| Error::unsynced(format!("cannot sync {}", path.display()), error))?;
+    fs::rename(&temporary, path).map_err(context)?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 

@@ -1,6 +1,7 @@
 //! Who a checkpoint belongs to, and what its state looks like.
 
-use super::durable;
+use super::journal::segments;
+use super::{durable, sealed};
 use crate::evolve::calls::Before;
 use crate::evolve::identity::Identity;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,12 @@ pub struct Remembered {
 }
 
 impl Metadata {
+    /// The error of a directory without a checkpoint.
+    pub fn missing(directory: &Path) -> Error {
+        Error::new(tidemill_core::Kind::Usage, format!("there is no checkpoint in {}", directory.display()))
+            .help("name the directory that holds metadata.json; a pipeline of several queries has one for each")
+    }
+
     /// Reads the metadata of a checkpoint; `None` when there is none yet.
     ///
     /// # Errors
@@ -59,8 +66,7 @@ impl Metadata {
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let has_journal =
-                    std::fs::read_dir(directory.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
+                let has_journal = segments::hold_any(&directory.join("journal"))?;
                 if has_journal {
                     return Err(Error::invalid(format!(
                         "the checkpoint {} is damaged: metadata.json is missing, but there is a journal",
@@ -72,20 +78,40 @@ impl Metadata {
             }
             Err(error) => return Err(Error::io(format!("cannot read {}", path.display()), error)),
         };
-        let metadata: Metadata = serde_json::from_slice(&text).map_err(|error| {
-            Error::invalid(format!("the checkpoint file {} is damaged", path.display()))
+        Metadata::parse(&text, &path.display().to_string()).map(Some)
+    }
+
+    /// Reads the text of the file `name`.
+    ///
+    /// # Errors
+    /// It is damaged or of another version.
+    pub fn parse(text: &[u8], name: &str) -> Result<Metadata> {
+        if sealed::is_intact(text) == Some(false) {
+            return Err(Error::invalid(format!("the checkpoint file {name} does not match its checksum"))
+                .help("restore the file from a copy, or start over with a new checkpoint directory"));
+        }
+        let metadata: Metadata = serde_json::from_slice(text).map_err(|error| {
+            Error::invalid(format!("the checkpoint file {name} is damaged"))
                 .caused_by(error)
                 .help("restore the file from a copy, or start over with a new checkpoint directory")
         })?;
         if metadata.format != FORMAT {
             return Err(Error::invalid(format!(
-                "the checkpoint {} has format {}, this program reads format {FORMAT}",
-                directory.display(),
+                "the checkpoint file {name} has format {}, this program reads format {FORMAT}",
                 metadata.format
             ))
             .help(format!("run it with the version that made it: {}", metadata.made_by)));
         }
-        Ok(Some(metadata))
+        Ok(metadata)
+    }
+
+    /// As the file has it.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn text(&self) -> Result<Vec<u8>> {
+        let text = serde_json::to_vec_pretty(self);
+        text.map(sealed::seal).context(tidemill_core::Kind::Bug, || "metadata has no JSON".into())
     }
 
     /// Writes the metadata of a new checkpoint.
@@ -93,9 +119,7 @@ impl Metadata {
     /// # Errors
     /// The file is there already or cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
-        let text =
-            serde_json::to_vec_pretty(self).context(tidemill_core::Kind::Bug, || "metadata has no JSON".into())?;
-        match durable::write_new(&directory.join("metadata.json"), &text)? {
+        match durable::write_new(&directory.join("metadata.json"), &self.text()?)? {
             true => Ok(()),
             false => Err(Error::new(tidemill_core::Kind::Fenced, "another process has just made this checkpoint")),
         }
@@ -106,8 +130,6 @@ impl Metadata {
     /// # Errors
     /// The file cannot be written; the one before is then still there.
     pub fn replace(&self, directory: &Path) -> Result<()> {
-        let text =
-            serde_json::to_vec_pretty(self).context(tidemill_core::Kind::Bug, || "metadata has no JSON".into())?;
-        durable::replace(&directory.join("metadata.json"), &text)
+        durable::replace(&directory.join("metadata.json"), &self.text()?)
     }
 }

@@ -1,6 +1,6 @@
 //! What survives a crash: the plans and commits of epochs, and the state of operators.
 //!
-//! A checkpoint is a directory:
+//! A checkpoint is a directory, or a folder in an object store ([`remote`]):
 //!
 //! ```text
 //! metadata.json            who: pipeline, incarnation, operators and their layouts
@@ -17,5 +17,8 @@ pub mod ipc;
 pub mod journal;
 pub mod lock;
 pub mod metadata;
+pub mod place;
 pub mod record;
+pub mod remote;
+pub mod sealed;
 pub mod snapshot;

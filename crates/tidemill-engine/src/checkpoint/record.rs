@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tidemill_core::{Epoch, Offsets, SplitRange};
+use tidemill_core::{Epoch, Offsets, Split, SplitRange};
 
 /// What an epoch will do, pinned before it does anything: from here it is deterministic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,43 @@ pub struct PlanRecord {
     /// The file of the replay log that is read as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<u64>,
+    /// Records that are set aside unread, because they end the process: found after an epoch has done that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crashed: Vec<CrashedRecord>,
+    /// Rows that sinks have refused for good: they are left out when the epoch is run again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedRow>,
+}
+
+/// A row that a sink refuses for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedRow {
+    /// The sink's table.
+    pub sink: String,
+    /// Its number among the sink's rows of the epoch when it was refused. Another parallelism may number them
+    /// otherwise, so what names a row is what it holds.
+    pub number: u64,
+    /// The row, as JSON.
+    pub row: String,
+    /// Why, in a word and in a sentence.
+    pub code: String,
+    /// The sentence.
+    pub reason: String,
+}
+
+/// A record that ends the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashedRecord {
+    /// The source table.
+    pub table: String,
+    /// The replay it comes with; 0 when it comes from the source.
+    pub replay: u64,
+    /// Its split.
+    pub split: Split,
+    /// Its position there.
+    pub offset: u64,
+    /// How the process ended.
+    pub how: String,
 }
 
 /// The watermarks of one part in an epoch, in milliseconds.

@@ -1,6 +1,7 @@
 //! Runs the operators of a part for one epoch. Batches of stateless steps and partitions of keyed
 //! steps run in parallel; small epochs run on the calling thread, because waking another costs more.
 
+use super::aside::{Aside, Failed};
 use super::{Dataflow, KeyedStep, Part, Step};
 use crate::operator::late;
 use crate::operator::{EpochContext, KeyedOutput, KeyedRows, Transform};
@@ -42,6 +43,8 @@ pub struct PartResult {
     pub outputs: Vec<(usize, Vec<RecordBatch>)>,
     /// Its stateful operators, source side first.
     pub operators: Vec<OperatorReport>,
+    /// Rows that failed above state, if the part sets them aside.
+    pub failed: Vec<Failed>,
 }
 
 /// Runs something on several threads, or on this one.
@@ -105,6 +108,7 @@ impl Part {
     ) -> Result<PartResult> {
         let mut results: Vec<Vec<RecordBatch>> = Vec::with_capacity(self.steps.len());
         let (mut operators, mut dropped) = (Vec::new(), HashMap::new());
+        let mut aside = Aside::new(self.sets_aside);
         let (late, current) = (self.marks(context.late), self.marks(context.watermark));
         for (number, step) in self.steps.iter_mut().enumerate() {
             let rows = match step {
@@ -116,11 +120,11 @@ impl Part {
                         vec![]
                     }
                 }
-                Step::Map { input, chain } => mapped(&results[*input], chain, workers)?,
+                Step::Map { input, chain } => aside.mapped(number, &results[*input], chain, workers)?,
                 Step::Union { inputs } => inputs.iter().flat_map(|input| results[*input].iter().cloned()).collect(),
                 Step::Keyed(keyed) => {
                     let context = EpochContext { late: late[number], watermark: current[number], ..*context };
-                    let (rows, late_rows, report) = keyed.run(&results, &context, workers)?;
+                    let (rows, late_rows, report) = keyed.run(&results, &context, workers, (number, &mut aside))?;
                     operators.push(report);
                     dropped.insert(number, late_rows);
                     rows
@@ -132,7 +136,8 @@ impl Part {
         }
         let with_rows = |rows: &Vec<RecordBatch>| rows.iter().filter(|batch| batch.num_rows() > 0).cloned().collect();
         let outputs = self.outputs.iter().map(|(step, number)| (*number, with_rows(&results[*step])));
-        Ok(PartResult { outputs: outputs.collect(), operators })
+        let outputs = outputs.collect();
+        Ok(PartResult { outputs, operators, failed: aside.named(&self.steps, &self.outputs) })
     }
 
     /// The stateful steps.
@@ -144,7 +149,11 @@ impl Part {
     }
 }
 
-fn mapped(batches: &[RecordBatch], chain: &[Arc<dyn Transform>], workers: &Workers) -> Result<Vec<RecordBatch>> {
+pub(super) fn mapped(
+    batches: &[RecordBatch],
+    chain: &[Arc<dyn Transform>],
+    workers: &Workers,
+) -> Result<Vec<RecordBatch>> {
     if chain.is_empty() {
         return Ok(batches.to_vec());
     }
@@ -158,6 +167,7 @@ impl KeyedStep {
         results: &[Vec<RecordBatch>],
         context: &EpochContext,
         workers: &Workers,
+        (number, aside): (usize, &mut Aside),
     ) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>, OperatorReport)> {
         let mut inputs: Vec<Vec<KeyedRows>> = vec![vec![]; self.partitions.len()];
         let mut total = 0;
@@ -167,7 +177,13 @@ impl KeyedStep {
             let batches = &results[input.step];
             let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
             let split =
-                workers.map(batches.clone(), rows, |batch| input.exchange.split(input.prepare.apply(batch)?, 0))?;
+                |batches| workers.map(batches, rows, |batch| input.exchange.split(input.prepare.apply(batch)?, 0));
+            let split = match split(batches.clone()) {
+                Err(error) if aside.takes(&error) => {
+                    split(aside.kept(number, batches, std::slice::from_ref(&input.prepare))?)?
+                }
+                done => done?,
+            };
             for parts in split {
                 let rows = parts[0].rows.num_rows() as u64;
                 for (partition, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.select.is_empty()) {

@@ -32,6 +32,8 @@ pub struct LowerOptions<'a> {
     pub partitions: usize,
     /// Watermark policy `max`.
     pub use_max: bool,
+    /// How far ahead of the clock a row may be and still raise the watermark, in microseconds.
+    pub max_future_skew: Option<i64>,
     /// How long tables may bring nothing and still hold the watermark back, in microseconds.
     pub idle_after: &'a BTreeMap<String, i64>,
     /// Tables that are read once.
@@ -42,7 +44,7 @@ impl<'a> LowerOptions<'a> {
     /// Options for plans that only read tables.
     pub fn of_tables(tables: StaticTables<'a>) -> Self {
         const NONE: &BTreeMap<String, i64> = &BTreeMap::new();
-        LowerOptions { partitions: 1, use_max: false, idle_after: NONE, tables }
+        LowerOptions { partitions: 1, use_max: false, max_future_skew: None, idle_after: NONE, tables }
     }
 }
 
@@ -85,9 +87,10 @@ pub fn lower(roots: &[(Arc<Plan>, OutputMode)], options: &LowerOptions<'_>) -> R
             outputs.push((lowering.plan(&roots[number].0)?, number));
         }
         let nodes = lowering.watermarks.into_iter().map(|(_, node)| node);
-        let watermark = WatermarkTracker::new(nodes.collect(), options.use_max);
+        let watermark =
+            WatermarkTracker::new(nodes.collect(), options.use_max).with_max_future_skew(options.max_future_skew);
         let (steps, outputs) = fused(lowering.steps, outputs);
-        flow.parts.push(Part { mode, steps, outputs, watermark, origins: lowering.origins });
+        flow.parts.push(Part { mode, steps, outputs, sets_aside: false, watermark, origins: lowering.origins });
     }
     Ok(flow)
 }

@@ -87,6 +87,7 @@ mod tests {
             mode: OutputMode::Append,
             steps,
             outputs: vec![],
+            sets_aside: false,
             watermark: WatermarkTracker::default(),
             origins: vec![],
         }

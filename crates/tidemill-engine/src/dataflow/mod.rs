@@ -3,6 +3,7 @@
 //! Outputs that see the same watermark in the same output mode form a [`Part`]; a part has its own
 //! operators and its own watermark. Parts share the rows of sources.
 
+pub mod aside;
 pub mod execute;
 mod join;
 mod keyed;
@@ -23,8 +24,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tidemill_core::Result;
 use tidemill_core::sink::OutputMode;
+use tidemill_core::{Error, Result};
 
 /// The operators of a pipeline.
 pub struct Dataflow {
@@ -32,7 +33,7 @@ pub struct Dataflow {
     pub sources: Vec<SourceColumns>,
     /// The operators.
     pub parts: Vec<Part>,
-    /// Number of outputs over all parts.
+    /// Number of outputs over all parts that have a sink; those after them are dead letters.
     pub outputs: usize,
     /// Joins with tables that may change.
     pub refreshes: Vec<Refresh>,
@@ -76,6 +77,8 @@ pub struct Part {
     pub steps: Vec<Step>,
     /// Steps whose rows go out, with the number of the output.
     pub outputs: Vec<(usize, usize)>,
+    /// True to set rows aside that fail an expression above state; false to fail with them.
+    pub sets_aside: bool,
     /// Its watermark.
     pub watermark: WatermarkTracker,
     /// The plans of its stateful steps, by their names.
@@ -122,6 +125,9 @@ impl Step {
     }
 }
 
+/// Partitions load fewer rows than this one after another.
+const PARALLEL_ROWS_MIN: usize = 8192;
+
 /// A stateful step.
 pub struct KeyedStep {
     /// What it reads: most operators have one input, a join has two. Their keys are of the same types.
@@ -150,10 +156,18 @@ impl KeyedStep {
         let same = rows.schema() == shape.schema;
         let rows = if same { rows } else { self.partitions[0].migrated(&rows, &self.name)? };
         let routes = self.inputs[0].exchange.route(&rows.columns()[shape.keys], rows.num_rows())?;
-        for (partition, select) in self.partitions.iter_mut().zip(routes) {
-            partition.state().load(&rows, &select, scope)?;
+        let loads = self.partitions.iter_mut().zip(routes);
+        if rows.num_rows() < PARALLEL_ROWS_MIN {
+            return loads.into_iter().try_for_each(|(partition, select)| partition.state().load(&rows, &select, scope));
         }
-        Ok(())
+        let rows = &rows;
+        std::thread::scope(|threads| {
+            let running: Vec<_> = loads
+                .map(|(partition, select)| threads.spawn(move || partition.state().load(rows, &select, scope)))
+                .collect();
+            let mut ended = running.into_iter().map(|load| load.join());
+            ended.try_for_each(|end| end.unwrap_or_else(|_| Err(Error::bug("loading state panicked"))))
+        })
     }
 }
 

@@ -3,20 +3,24 @@
 //!
 //! A record is set aside where it fails: by its decoder, or, when the pipeline asks for it, by an
 //! expression or a function of the user's program ([`screen`]). Where it came from is looked up only
-//! then ([`origin`]). How many are too many is said by [`rate`]; [`replay`] brings them back.
+//! then ([`origin`]). One that ends the process is found afterwards ([`crash`]). How many are too many
+//! is said by [`rate`]; [`replay`] brings them back. What a sink refuses is set aside by [`refuse`], what has no
+//! place in a source any more by [`unplaced`].
 
+pub mod crash;
 pub mod origin;
 pub mod rate;
+pub mod refuse;
 pub mod replay;
 pub mod screen;
+pub mod unplaced;
 
-use crate::ingest::Read;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 use tidemill_core::format::REASON_BYTES_MAX;
-use tidemill_core::{Epoch, Error, Place, Result, Split, types};
+use tidemill_core::{Epoch, Error, Kind, Place, Result, Split, types};
 
 /// Columns of a dead-letter table.
 ///
@@ -29,7 +33,7 @@ use tidemill_core::{Epoch, Error, Place, Result, Split, types};
 /// | stage, code, reason | STRING | where it failed, a short code, and a sentence |
 /// | value | BINARY | the record as it came, or its row |
 /// | payload | STRING | what `value` is: `original`, or `row`: the columns that were read, as JSON |
-/// | place | STRING | where in the user's text, if that is known |
+/// | place | STRING | where in the user's text, if known; else what the source calls the record, where `offset` is a count |
 /// | replay | BIGINT | the replay it failed in; 0 when it was read from its source |
 pub fn schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
@@ -61,6 +65,12 @@ pub enum Stage {
     Expression,
     /// A function of the user's program.
     Udf,
+    /// Anywhere: the process died of it.
+    Crash,
+    /// A sink refuses the row for good.
+    Sink,
+    /// Behind the watermark.
+    Late,
 }
 
 impl Stage {
@@ -70,6 +80,9 @@ impl Stage {
             Stage::Decode => "decode",
             Stage::Expression => "expression",
             Stage::Udf => "udf",
+            Stage::Crash => "crash",
+            Stage::Sink => "sink",
+            Stage::Late => "late",
         }
     }
 
@@ -113,7 +126,7 @@ pub struct Letter {
     pub code: String,
     /// A sentence, at most [`REASON_BYTES_MAX`].
     pub reason: String,
-    /// Where in the user's text.
+    /// Where in the user's text, or what the source calls the record.
     pub place: Option<String>,
     /// What it holds.
     pub payload: Payload,
@@ -144,15 +157,17 @@ impl Letter {
     }
 }
 
-/// The letters of an epoch as rows; `None` when there is none. `reads` has the table of each read.
+/// Letters of an epoch as rows, each with its table; `None` when there is none.
 ///
 /// # Errors
 /// A bug.
-pub fn rows(pipeline: &str, epoch: Epoch, instant: i64, reads: &[(String, Read)]) -> Result<Option<RecordBatch>> {
-    let all: Vec<(&str, &Letter)> = reads
-        .iter()
-        .flat_map(|(table, read)| read.letters.iter().map(move |letter| (table.as_str(), letter)))
-        .collect();
+pub fn rows<'l>(
+    pipeline: &str,
+    epoch: Epoch,
+    instant: i64,
+    letters: impl Iterator<Item = (&'l str, &'l Letter)>,
+) -> Result<Option<RecordBatch>> {
+    let all: Vec<(&str, &Letter)> = letters.collect();
     if all.is_empty() {
         return Ok(None);
     }
@@ -190,8 +205,19 @@ pub fn rows(pipeline: &str, epoch: Epoch, instant: i64, reads: &[(String, Read)]
     Ok(Some(RecordBatch::try_new(schema(), columns)?))
 }
 
+/// Bad records without a table for them stop the query: nothing is dropped in silence.
+pub(crate) fn no_place_for(letters: &RecordBatch) -> Error {
+    use arrow::array::AsArray;
+    let text = |column: usize| letters.column(column).as_string::<i32>().value(0).to_owned();
+    let offset = letters.column(6).as_primitive::<arrow::datatypes::Int64Type>().value(0);
+    Error::new(Kind::Data, format!("a record of the table '{}' is bad: {}", text(3), text(10)))
+        .class("MALFORMED_RECORD_IN_PARSING")
+        .at(Place::Record { source: text(3), partition: format!("{}-{}", text(4), text(5)), offset: offset as u64 })
+        .help("SET dead_letter = a_table to keep bad records and go on")
+}
+
 /// A reason of at most [`REASON_BYTES_MAX`], cut between characters.
-fn bounded(mut reason: String) -> String {
+pub(crate) fn bounded(mut reason: String) -> String {
     let mut end = REASON_BYTES_MAX.min(reason.len());
     while !reason.is_char_boundary(end) {
         end -= 1;

@@ -78,6 +78,7 @@ mod tests {
             keys: vec![None; 3],
             offsets: vec![7, 8, 9],
             timestamps: vec![0; 3],
+            ..Records::default()
         };
         let body = Body::Records(records);
         assert_eq!(of_rows(&body, None, 2, &[]), Some(vec![(7, Some(b"a".to_vec())), (9, Some(b"b".to_vec()))]));

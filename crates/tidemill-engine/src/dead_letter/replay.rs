@@ -6,7 +6,7 @@
 //! replays/00000000000000000001.arrow    rows of the dead-letter table, an Arrow IPC stream
 //! ```
 
-use crate::checkpoint::{durable, ipc};
+use crate::checkpoint::{durable, ipc, sealed};
 use crate::dead_letter;
 use arrow::array::AsArray;
 use arrow::compute::filter_record_batch;
@@ -75,7 +75,7 @@ impl Replays {
     /// The disk.
     pub fn add(&self, letters: &[RecordBatch]) -> Result<u64> {
         durable::create_directory(&self.directory)?;
-        let content = ipc::write(&dead_letter::schema(), letters)?;
+        let content = sealed::close(ipc::write(&dead_letter::schema(), letters)?);
         loop {
             let number = self.numbers()?.last().map_or(1, |last| last + 1);
             if durable::write_new(&self.file(number), &content)? {

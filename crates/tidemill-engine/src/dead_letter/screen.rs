@@ -97,7 +97,12 @@ fn upstream(steps: &[Step], step: usize) -> Vec<(usize, Chain)> {
 }
 
 /// Halves until single rows fail; costs the rows' own work once, and about `2 log2(rows)` more for each bad one.
-fn failing(chain: &Chain, rows: &RecordBatch, first: usize, found: &mut Vec<(usize, Error)>) -> Result<()> {
+pub(crate) fn failing(
+    chain: &[Arc<dyn Transform>],
+    rows: &RecordBatch,
+    first: usize,
+    found: &mut Vec<(usize, Error)>,
+) -> Result<()> {
     let count = rows.num_rows();
     if count == 0 {
         return Ok(());

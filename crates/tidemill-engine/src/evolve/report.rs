@@ -4,21 +4,24 @@
 use super::compare::Fate;
 use super::saved::Saved;
 use super::settle::{Change, change, first};
-use crate::checkpoint::journal;
+use crate::checkpoint::journal::segments;
 use crate::checkpoint::metadata::Metadata;
+use crate::checkpoint::place::Place;
+use crate::checkpoint::record::Record;
 use crate::pipeline::plan::inner_schema;
 use crate::pipeline::query::Query;
 use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 use std::path::Path;
-use tidemill_core::Result;
+use std::sync::Arc;
+use tidemill_core::{Clock, Result};
 
 /// What a start would do with a checkpoint.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatePlan {
     /// The query.
     pub query: String,
-    /// Directory of the checkpoint.
+    /// Where the checkpoint is.
     pub checkpoint: String,
     /// False when there is none yet: everything is new.
     pub exists: bool,
@@ -62,21 +65,40 @@ pub struct SourcePlan {
     pub fate: Fate,
 }
 
-/// Says what a start of the query would do with the state in a directory.
+/// Says what a start of the query would do with the state of a checkpoint. What is in an object store is read into a
+/// directory of its own, which is removed again: the working copy may be in use.
 ///
 /// # Errors
-/// The checkpoint is damaged or that of another pipeline.
-pub fn plan(query: &Query, directory: &Path) -> Result<StatePlan> {
+/// The checkpoint is damaged or that of another pipeline; its store does not answer.
+pub async fn plan(query: &Query, place: &Place, clock: &Arc<dyn Clock>) -> Result<StatePlan> {
+    let own = place.directory.with_extension(format!("plan-{}", uuid::Uuid::new_v4().simple()));
+    let Some(remote) = place.remote(clock, &own) else {
+        let known = Metadata::read(&place.directory)?;
+        let records = match known {
+            Some(_) => segments::read(&place.directory.join("journal"))?,
+            None => vec![],
+        };
+        return told(query, place, &place.directory, known, &records);
+    };
+    let held = remote.read().await;
+    let planned = held.and_then(|held| told(query, place, &own, held.metadata, &held.records));
+    // nothing of it is needed; what stays of a failure takes room only
+    let _ = std::fs::remove_dir_all(&own);
+    planned
+}
+
+fn told(
+    query: &Query,
+    place: &Place,
+    directory: &Path,
+    known: Option<Metadata>,
+    records: &[Record],
+) -> Result<StatePlan> {
     let mut flow = crate::start::lowered(query, &|_, _, attributes| {
         // what tables hold does not matter to the state's form
         Ok(RecordBatch::new_empty(inner_schema(attributes)))
     })?;
-    let known = Metadata::read(directory)?;
-    let records = match known {
-        Some(_) => journal::read(&directory.join("journal"))?.0,
-        None => vec![],
-    };
-    let saved = Saved::of(directory, &records)?;
+    let saved = Saved::of(directory, records)?;
     let exists = known.is_some();
     let known = match known {
         Some(known) => known,
@@ -85,7 +107,7 @@ pub fn plan(query: &Query, directory: &Path) -> Result<StatePlan> {
     let change = change(query, &mut flow, &known, &saved, directory)?;
     Ok(StatePlan {
         query: query.name.clone(),
-        checkpoint: directory.display().to_string(),
+        checkpoint: place.name(),
         exists,
         committed: saved.committed.map(|epoch| epoch.0),
         needs_approval: !change.losses().is_empty(),

@@ -40,6 +40,11 @@ impl Saved {
         Ok(Saved { committed, snapshot, changes })
     }
 
+    /// True when there is a snapshot.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
     /// The store that has the state, by name; `None` for files.
     pub fn store(&self) -> Option<&str> {
         self.snapshot.as_ref()?.1.store.as_ref().map(|store| store.backend.as_str())

@@ -245,6 +245,7 @@ fn place_parts(query: &Query, flow: &mut Dataflow, known: Vec<String>) -> Vec<St
             mode: OutputMode::Append,
             steps: vec![],
             outputs: vec![],
+            sets_aside: false,
             watermark: WatermarkTracker::default(),
             origins: vec![],
         }));

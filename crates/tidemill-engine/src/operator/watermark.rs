@@ -14,6 +14,10 @@ use tidemill_core::Result;
 pub struct Observed {
     least: AtomicI64,
     most: AtomicI64,
+    /// Event times behind this do not count for the watermark.
+    limit: AtomicI64,
+    newest: AtomicI64,
+    ahead: AtomicU64,
     rows: AtomicU64,
     sum_millis: AtomicI64,
 }
@@ -27,6 +31,23 @@ pub struct EventTimes {
     pub most: i64,
     /// Average.
     pub average: i64,
+    /// Latest of those that count for the watermark; `i64::MIN` when none does.
+    pub newest: i64,
+    /// Rows that do not count, because they are too far ahead of the clock.
+    pub ahead: u64,
+}
+
+impl EventTimes {
+    /// Those of two nodes together.
+    pub fn and(self, other: EventTimes) -> EventTimes {
+        EventTimes {
+            least: self.least.min(other.least),
+            most: self.most.max(other.most),
+            average: i64::midpoint(self.average, other.average),
+            newest: self.newest.max(other.newest),
+            ahead: self.ahead + other.ahead,
+        }
+    }
 }
 
 impl Default for Observed {
@@ -34,6 +55,9 @@ impl Default for Observed {
         Observed {
             least: AtomicI64::new(i64::MAX),
             most: AtomicI64::new(i64::MIN),
+            limit: AtomicI64::new(i64::MAX),
+            newest: AtomicI64::new(i64::MIN),
+            ahead: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             sum_millis: AtomicI64::new(0),
         }
@@ -41,13 +65,21 @@ impl Default for Observed {
 }
 
 impl Observed {
+    /// Event times behind `limit`, in microseconds, do not count from now on.
+    pub fn limit(&self, limit: i64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
     /// What has been seen since this was last called; `None` for no event time at all.
     pub fn take(&self) -> Option<EventTimes> {
         let rows = self.rows.swap(0, Ordering::Relaxed);
         let least = self.least.swap(i64::MAX, Ordering::Relaxed);
         let most = self.most.swap(i64::MIN, Ordering::Relaxed);
         let sum = self.sum_millis.swap(0, Ordering::Relaxed);
-        (rows > 0).then(|| EventTimes { least, most, average: (sum / rows as i64).saturating_mul(1000) })
+        let newest = self.newest.swap(i64::MIN, Ordering::Relaxed);
+        let ahead = self.ahead.swap(0, Ordering::Relaxed);
+        let average = || (sum / rows as i64).saturating_mul(1000);
+        (rows > 0).then(|| EventTimes { least, most, average: average(), newest, ahead })
     }
 }
 
@@ -73,6 +105,15 @@ impl Transform for Watch {
         if let (Some(least), Some(most)) = (compute::min(times), compute::max(times)) {
             self.observed.least.fetch_min(least, Ordering::Relaxed);
             self.observed.most.fetch_max(most, Ordering::Relaxed);
+            let limit = self.observed.limit.load(Ordering::Relaxed);
+            let newest = if most <= limit {
+                Some(most)
+            } else {
+                let ahead = times.iter().flatten().filter(|time| *time > limit).count();
+                self.observed.ahead.fetch_add(ahead as u64, Ordering::Relaxed);
+                times.iter().flatten().filter(|time| *time <= limit).max()
+            };
+            self.observed.newest.fetch_max(newest.unwrap_or(i64::MIN), Ordering::Relaxed);
             let millis: i64 = times.iter().flatten().map(|micros| micros.div_euclid(1000)).fold(0, i64::wrapping_add);
             self.observed.sum_millis.fetch_add(millis, Ordering::Relaxed);
             let present = times.len() - arrow::array::Array::null_count(times);

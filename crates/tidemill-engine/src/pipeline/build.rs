@@ -96,7 +96,10 @@ impl PipelineSpec {
         let insert = self.inserts.first().ok_or_else(|| Error::bug("no query to check"))?;
         let plan = builder.place(analyzer.analyze(&insert.query), insert.at)?;
         let plan = prune(&[plan])?.pop().ok_or_else(|| Error::bug("a plan was pruned away"))?;
-        builder.query(self.name.clone(), vec![QueryOutput { sink: taker, plan, mode: OutputMode::Complete }])
+        builder.query(
+            self.name.clone(),
+            vec![QueryOutput { sink: taker, plan, mode: OutputMode::Complete, are_letters: false }],
+        )
     }
 }
 
@@ -172,16 +175,6 @@ impl<'a> Builder<'a> {
             .options
             .iter()
             .any(|option| option.key.eq_ignore_ascii_case("static") && option.value.eq_ignore_ascii_case("true"));
-        if is_read
-            && !is_static
-            && self.registry.source(&connector_name(definition)?).is_ok_and(|source| source.reads_whole())
-        {
-            return Err(Error::invalid(format!("the table '{}' cannot be read as a stream", definition.name))
-                .at_if_unplaced(self.spec.text.place(definition.at))
-                .help(
-                    "add static = 'true' to its options: it is then joined as a table, and read again when it changes",
-                ));
-        }
         Ok(Table {
             name: definition.name.clone(),
             columns,
@@ -198,8 +191,12 @@ impl<'a> Builder<'a> {
             definition.options.iter().find(|option| tidemill_core::options::snake_case(&option.key) == name)
         };
         let (Some(registry), Some(subject)) = (option("schema_registry"), option("schema_subject")) else {
+            let finds_schemas = option("schema_subject").is_none()
+                && self.format(definition)?.is_some_and(|format| format.reads_registry());
             return match option("schema_registry").or(option("schema_subject")) {
                 None => Ok(None),
+                // its format looks up what the payloads name
+                Some(_) if finds_schemas => Ok(None),
                 Some(alone) => Err(Error::invalid("schema_registry and schema_subject go together")
                     .at_if_unplaced(alone.place.clone())),
             };
@@ -222,7 +219,7 @@ impl<'a> Builder<'a> {
         let groups = option_groups(connector.describe().options, format.as_ref());
         let owner = format!("table '{}'", definition.name);
         let options = self.place(Options::check(&owner, &groups, &definition.options), definition.at)?;
-        connector.default_schema(&options).ok_or_else(|| {
+        self.place(connector.schema(&options), definition.at)?.ok_or_else(|| {
             Error::invalid(format!("table '{}' is read but has no columns", definition.name))
                 .at_if_unplaced(self.spec.text.place(definition.at))
                 .help("declare them: CREATE TABLE name (a STRING, ..)")
@@ -251,7 +248,7 @@ impl<'a> Builder<'a> {
             outputs.push(output);
             outputs.extend(late);
         }
-        for (number, output) in outputs.iter().enumerate() {
+        for (number, output) in outputs.iter().enumerate().filter(|(_, output)| !output.are_letters) {
             if outputs[..number].iter().any(|known| known.sink.name.eq_ignore_ascii_case(&output.sink.name)) {
                 return Err(Error::invalid(format!("two queries write to the table '{}'", output.sink.name))
                     .at_if_unplaced(self.definition(&output.sink.name).and_then(|table| self.spec.text.place(table.at)))
@@ -313,7 +310,7 @@ impl<'a> Builder<'a> {
             .at_if_unplaced(mode_place)
             .help(format!("it takes: {}", modes.join(", "))));
         }
-        Ok(QueryOutput { sink, plan, mode })
+        Ok(QueryOutput { sink, plan, mode, are_letters: false })
     }
 
     pub(super) fn sink(&self, definition: &TableDefinition) -> Result<SinkTable> {
@@ -368,6 +365,7 @@ impl<'a> Builder<'a> {
                 _ => continue,
             };
         }
+        let (late_letters, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.are_letters);
         let dead_letter = match self.session.settings.dead_letter() {
             Some(table) => {
                 let definition = self.definition(table).ok_or_else(|| {
@@ -386,6 +384,7 @@ impl<'a> Builder<'a> {
             sources: sources.iter().map(|source| self.source(source)).collect::<Result<_>>()?,
             tables: tables.iter().map(|table| self.source(table)).collect::<Result<_>>()?,
             outputs,
+            late_letters,
             dead_letter,
             state: self.state()?,
             text: self.spec.text.clone(),

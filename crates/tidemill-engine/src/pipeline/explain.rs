@@ -32,6 +32,10 @@ pub fn query(query: &Query) -> String {
         let from = position(&plans, &output.plan).map_or(0, |position| position + 1);
         let _ = writeln!(text, "  => {} ({}, {}) <- #{from}", output.sink.name, sink.name, output.mode.word());
     }
+    for late in &query.late_letters {
+        let from = position(&plans, &late.plan).map_or(0, |position| position + 1);
+        let _ = writeln!(text, "  => dead letters (late rows of {}) <- #{from}", late.sink.name);
+    }
     let _ = writeln!(text, "\nguarantee");
     for output in &query.outputs {
         let _ = writeln!(text, "  {}", guarantee(query, output));
@@ -55,7 +59,7 @@ fn numbered(query: &Query) -> Numbered {
             (source.name.as_str(), (source.connector.describe().name, read))
         })
         .collect();
-    for plan in query.outputs.iter().flat_map(|output| output.plan.walk()) {
+    for plan in query.outputs.iter().chain(&query.late_letters).flat_map(|output| output.plan.walk()) {
         if plans.iter().any(|(known, _)| Arc::ptr_eq(known, &plan)) || renames_only(&plan) {
             continue;
         }
@@ -235,7 +239,9 @@ fn guarantee(query: &Query, output: &super::query::QueryOutput) -> String {
         .map(|source| {
             let describe = source.connector.describe();
             let replays = if describe.guarantee >= Guarantee::ExactlyOnce { "replays" } else { "cannot replay" };
-            format!("{} ({}, {replays})", source.name, describe.name)
+            let promised = source.connector.guarantee(&source.options);
+            let weaker = if promised < describe.guarantee { format!(", {}", promised.words()) } else { String::new() };
+            format!("{} ({}, {replays}{weaker})", source.name, describe.name)
         })
         .collect();
     steps.push("epoch log".into());

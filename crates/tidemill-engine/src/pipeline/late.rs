@@ -1,5 +1,5 @@
 //! `late = 'table'`: a query's late rows as one more output, written and committed with the epoch like any
-//! other. They are those of the one operator of the query that drops late rows first.
+//! other; with `late = 'dead_letter'` they are dead letters. They are those of the one operator of the query that drops late rows first.
 
 use super::analysis::Analyzer;
 use super::build::{Builder, Insert, unique_names};
@@ -29,6 +29,11 @@ impl Builder<'_> {
         };
         let place = || given("late").or_else(|| given("late_table")).or_else(|| self.spec.text.place(insert.at));
         let table = match (options.text("late"), options.text("late_table")) {
+            (Some("dead_letter"), None) => {
+                let plan = analyzer.late_rows(&output.plan).map_err(|error| error.at_if_unplaced(place()))?;
+                let sink = output.sink.clone();
+                return Ok(Some(QueryOutput { sink, plan, mode: OutputMode::Append, are_letters: true }));
+            }
             (Some("table"), Some(table)) => table,
             (Some("table"), None) => {
                 return Err(Error::invalid("late = 'table' is set without late_table")
@@ -55,7 +60,7 @@ impl Builder<'_> {
         if sink.connector.names_columns() {
             self.place(unique_names(&plan), insert.at)?;
         }
-        Ok(Some(QueryOutput { sink, plan, mode: OutputMode::Append }))
+        Ok(Some(QueryOutput { sink, plan, mode: OutputMode::Append, are_letters: false }))
     }
 }
 
@@ -72,12 +77,12 @@ pub fn rows(plan: &Arc<Plan>, next: &dyn Fn() -> u32) -> Result<Arc<Plan>> {
     let of = match first.as_slice() {
         [one] => (*one).clone(),
         [] => {
-            return Err(Error::invalid("late = 'table' is set, but no row of this query can be late")
+            return Err(Error::invalid("late is set, but no row of this query can be late")
                 .help("rows are late behind a watermark: WATERMARK FOR ts AS ts - INTERVAL '10' MINUTE"));
         }
         several => {
             return Err(Error::invalid(format!(
-                "late = 'table' is set, but {} operators of this query drop late rows",
+                "late is set, but {} operators of this query drop late rows",
                 several.len()
             ))
             .help("write a query for each of them, with a late table of its own"));

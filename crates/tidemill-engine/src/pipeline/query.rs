@@ -26,6 +26,8 @@ pub struct Query {
     pub tables: Vec<SourceTable>,
     /// Where rows go.
     pub outputs: Vec<QueryOutput>,
+    /// Late rows that become dead letters; the sink is that of the rows they were too late for.
+    pub late_letters: Vec<QueryOutput>,
     /// Where bad records go, when a table is named for them.
     pub dead_letter: Option<SinkTable>,
     /// Where state may be kept.
@@ -83,6 +85,8 @@ pub struct QueryOutput {
     pub plan: Arc<Plan>,
     /// What the rows mean.
     pub mode: OutputMode,
+    /// True for late rows that become dead letters.
+    pub are_letters: bool,
 }
 
 impl Query {
@@ -95,7 +99,7 @@ impl Query {
     pub fn guarantee(&self, output: &QueryOutput) -> Guarantee {
         let sources = output.plan.sources();
         let read = self.sources.iter().filter(|source| sources.contains(&source.name));
-        read.map(|source| source.connector.describe().guarantee)
+        read.map(|source| source.connector.guarantee(&source.options))
             .chain([output.sink.connector.guarantee(&output.sink.options)])
             .min()
             .unwrap_or(Guarantee::None)

@@ -2,12 +2,14 @@
 //! table says which exist; Spark's names are aliases of ours.
 
 use crate::dead_letter::rate::Limits;
+use crate::resilience;
 use chrono_tz::Tz;
 use std::time::Duration;
 use tidemill_core::describe::{OptionKind, OptionSpec};
 use tidemill_core::options::{GivenOption, Options};
 use tidemill_core::sink::OutputMode;
 use tidemill_core::{Error, Result};
+use tidemill_objects::open::{PREFIX, STORAGE};
 
 /// Every setting there is.
 pub const SETTINGS: &[OptionSpec] = &[
@@ -17,8 +19,23 @@ pub const SETTINGS: &[OptionSpec] = &[
         "name of the pipeline; markers in sinks carry it. Default: the file's name",
     )
     .aliases(&["pipeline.name", "spark.app.name", "query_name"]),
-    OptionSpec::new("checkpoint", OptionKind::Location, "directory of the checkpoint")
-        .aliases(&["checkpoint_location", "spark.sql.streaming.checkpointLocation"]),
+    OptionSpec::new(
+        "checkpoint",
+        OptionKind::Location,
+        "directory of the checkpoint, or a folder in an object store: s3://, abfss://, az:// or gs://",
+    )
+    .aliases(&["checkpoint_location", "spark.sql.streaming.checkpointLocation"]),
+    OptionSpec::new(
+        "checkpoint_copy",
+        OptionKind::Location,
+        "directory for the working copies of checkpoints in object stores; default: .tidemill/copies",
+    ),
+    OptionSpec::new(
+        "checkpoint_timeout",
+        OptionKind::Duration,
+        "how long a running query waits for the store of its checkpoint before it ends with code 75",
+    )
+    .default("15m"),
     OptionSpec::new(
         "trigger",
         OptionKind::Text,
@@ -73,6 +90,11 @@ pub const SETTINGS: &[OptionSpec] = &[
     OptionSpec::new("watermark_policy", OptionKind::Choice(&["min", "max"]), "how several watermarks become one")
         .default("min")
         .aliases(&["spark.sql.streaming.multipleWatermarkPolicy"]),
+    OptionSpec::new(
+        "max_future_skew",
+        OptionKind::Duration,
+        "rows whose event time is further ahead of the clock go on, but do not raise the watermark; default: they do",
+    ),
     OptionSpec::new("no_data_epochs", OptionKind::Boolean, "run an epoch without rows when the watermark has moved")
         .default("true")
         .aliases(&["spark.sql.streaming.noDataMicroBatches.enabled"]),
@@ -80,8 +102,19 @@ pub const SETTINGS: &[OptionSpec] = &[
         .default("0"),
     OptionSpec::new("epoch_bytes_max", OptionKind::Bytes, "about how many bytes one epoch reads at most")
         .default("64MiB"),
-    OptionSpec::new("snapshot_bytes", OptionKind::Bytes, "changes of state written before a new snapshot is made")
-        .default("64MiB"),
+    OptionSpec::new(
+        "snapshot_bytes",
+        OptionKind::Bytes,
+        "changes of state written before a new snapshot is made; a quarter of the state in memory where that is more",
+    )
+    .default("64MiB"),
+    OptionSpec::new(
+        "snapshot_at_stop",
+        OptionKind::Boolean,
+        "make a snapshot when the query stops, unless state in memory is larger than `snapshot_bytes`: a start then \
+         replays nothing, and tools can read the state",
+    )
+    .default("true"),
     OptionSpec::new(
         "state_backend",
         OptionKind::Text,
@@ -95,6 +128,16 @@ pub const SETTINGS: &[OptionSpec] = &[
         "memory that state in a store may hold: buffers, cache, indexes; the rows of one epoch come on top",
     )
     .default("256MiB"),
+    OptionSpec::new(
+        "state_limit_rows",
+        OptionKind::Integer,
+        "rows of state an operator may keep: with more the query stops, from 80 % on it warns; default: no limit",
+    ),
+    OptionSpec::new(
+        "state_limit_bytes",
+        OptionKind::Bytes,
+        "the same in bytes, of memory for an operator or of disk for the whole store; default: no limit",
+    ),
     OptionSpec::new(
         "state_loss",
         OptionKind::Choice(&["refuse", "approve"]),
@@ -117,7 +160,7 @@ pub const SETTINGS: &[OptionSpec] = &[
 /// Checked settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    options: Options,
+    pub(crate) options: Options,
     /// Spark configurations that have no effect here, as they were given.
     pub ignored: Vec<String>,
     time_zone: Tz,
@@ -138,10 +181,14 @@ impl Settings {
                     last.push(GivenOption { key: name.to_owned(), ..option.clone() });
                 }
                 None if option.key.starts_with("spark.") => ignored.push(option.key.clone()),
-                None => last.push(option.clone()),
+                None => {
+                    last.retain(|known| known.key != option.key);
+                    last.push(option.clone());
+                }
             }
         }
-        let options = Options::check("the pipeline", &[SETTINGS], &last)?;
+        let groups = [SETTINGS, resilience::settings::SETTINGS, &STORAGE];
+        let options = Options::check("the pipeline", &groups, &last)?;
         let zone = options.text("time_zone").unwrap_or("UTC");
         let time_zone = parse_time_zone(zone).ok_or_else(|| {
             Error::invalid(format!("there is no time zone called '{zone}'"))
@@ -159,6 +206,22 @@ impl Settings {
     /// Directory of the checkpoint, when it is set.
     pub fn checkpoint(&self) -> Option<&str> {
         self.options.text("checkpoint")
+    }
+
+    /// Directory for the working copies of checkpoints in object stores, when it is set.
+    pub fn checkpoint_copy(&self) -> Option<&str> {
+        self.options.text("checkpoint_copy")
+    }
+
+    /// How long a running query waits for the store of its checkpoint.
+    pub fn checkpoint_timeout(&self) -> Duration {
+        self.options.duration("checkpoint_timeout").unwrap_or(Duration::from_secs(900))
+    }
+
+    /// The options of the checkpoint's store, as a table there is given them.
+    pub fn storage(&self) -> Vec<GivenOption> {
+        let given = self.options.with_prefix(PREFIX);
+        given.map(|(name, value)| GivenOption::new(format!("{PREFIX}{name}"), value)).collect()
     }
 
     /// The trigger, as written.
@@ -214,6 +277,12 @@ impl Settings {
         self.options.text("watermark_policy") == Some("max")
     }
 
+    /// How far ahead of the clock a row may be and still raise the watermark, in microseconds.
+    pub fn max_future_skew(&self) -> Option<i64> {
+        let skew = self.options.duration("max_future_skew")?;
+        Some(i64::try_from(skew.as_micros()).unwrap_or(i64::MAX))
+    }
+
     /// Epochs without rows are allowed.
     pub fn no_data_epochs(&self) -> bool {
         self.options.boolean("no_data_epochs")
@@ -237,6 +306,11 @@ impl Settings {
         self.options.bytes("snapshot_bytes").unwrap_or(64 << 20)
     }
 
+    /// A query that stops makes a snapshot.
+    pub fn snapshot_at_stop(&self) -> bool {
+        self.options.boolean("snapshot_at_stop")
+    }
+
     /// Name of the store that keeps state; `None` for memory. Spark's class names are understood.
     pub fn state_backend(&self) -> Option<&str> {
         match self.options.text("state_backend").unwrap_or("memory") {
@@ -249,6 +323,16 @@ impl Settings {
     /// Memory that state in a store may hold, in bytes.
     pub fn state_memory(&self) -> u64 {
         self.options.bytes("state_memory").unwrap_or(256 << 20)
+    }
+
+    /// Rows of state an operator may keep.
+    pub fn state_limit_rows(&self) -> Option<u64> {
+        self.options.integer("state_limit_rows")
+    }
+
+    /// Bytes of state an operator may keep in memory, or all of them in a store.
+    pub fn state_limit_bytes(&self) -> Option<u64> {
+        self.options.bytes("state_limit_bytes")
     }
 
     /// State may be lost to a change of the pipeline.
@@ -288,6 +372,7 @@ fn canonical(key: &str) -> Option<&'static str> {
     let snake = tidemill_core::options::snake_case(key);
     SETTINGS
         .iter()
+        .chain(resilience::settings::SETTINGS)
         .find(|spec| spec.name == snake || spec.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(key)))
         .map(|spec| spec.name)
 }

@@ -1,5 +1,7 @@
 //! The options that every table takes, whatever its connector and format.
 
+use crate::bad_records::{BAD_RECORDS, CORRUPT_COLUMN};
+use crate::resilience::flow;
 use std::sync::Arc;
 use tidemill_core::describe::{OptionKind, OptionSpec};
 use tidemill_core::format::Format;
@@ -18,10 +20,13 @@ pub const TABLE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::new(
         "schema_registry",
         OptionKind::Location,
-        "registry of the table's schema; its columns are those of schema_subject",
+        "registry of the table's schema; its columns are those of schema_subject, and a format finds the schemas there that \
+         payloads name",
     ),
     OptionSpec::new("schema_subject", OptionKind::Text, "subject in the registry"),
     OptionSpec::new("schema_version", OptionKind::Integer, "version of the subject; default: the newest"),
+    BAD_RECORDS,
+    CORRUPT_COLUMN,
     OptionSpec::new(
         "output_mode",
         OptionKind::Choice(&["append", "update", "complete"]),
@@ -38,9 +43,9 @@ pub const TABLE_OPTIONS: &[OptionSpec] = &[
 const LATE_OPTIONS: &[OptionSpec] = &[
     OptionSpec::new(
         "late",
-        OptionKind::Choice(&["drop", "table"]),
+        OptionKind::Choice(&["drop", "table", "dead_letter"]),
         "what becomes of rows too late for the query that writes to the table: they are counted, and with table \
-         written to late_table; default: drop",
+         written to late_table, with dead_letter set aside as dead letters of stage late; default: drop",
     ),
     OptionSpec::new(
         "late_table",
@@ -57,6 +62,6 @@ pub(super) fn option_groups<'a>(
     let mut groups: Vec<&[OptionSpec]> = vec![TABLE_OPTIONS, connector];
     groups.extend(format.map(|format| format.describe().options));
     // a connector may have an option of the same name
-    groups.push(LATE_OPTIONS);
+    groups.extend([LATE_OPTIONS, flow::OPTIONS]);
     groups
 }

@@ -58,8 +58,18 @@ impl Text {
 }
 
 /// Ends of option names whose values are secret.
-const SECRET: [&str; 8] =
-    ["password", "secret", "token", "account_key", "access_key", "hmac_key", "connection_string", "credentials"];
+const SECRET: [&str; 10] = [
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "account_key",
+    "access_key",
+    "hmac_key",
+    "key.pem",
+    "connection_string",
+    "credentials",
+];
 
 /// A line as errors may show it: stars for the values of secret options, as long as they are. A reference such as
 /// `${PASSWORD}` stays.

@@ -8,12 +8,11 @@ use arrow::array::{Array, ArrayData, ArrayRef, make_array};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::row::{RowConverter, Rows, SortField};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tidemill_core::{Error, Result};
 
-/// Entries: the key, from the group on, and the value.
-pub type Entries = HashMap<Vec<u8>, Vec<u8>>;
+/// Entries in the order of their keys: each its key and its value.
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Makes entries of rows, and rows of entries.
 pub struct Codec {
@@ -47,19 +46,51 @@ impl Codec {
         self.key.bytes(rows)
     }
 
-    /// Rows as entries.
+    /// Bytes that each row has as an entry: its group, its key and name, its value and that value's length.
     ///
     /// # Errors
     /// A bug.
-    pub fn encode(&self, rows: &RecordBatch) -> Result<Entries> {
-        let (keys, named, values) = (self.keys(rows)?, self.entry.bytes(rows)?, self.value.bytes(rows)?);
-        let mut entries = Entries::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
-            let entry = [&[group_of(keys.row(row))], named.row(row)].concat();
-            let value = entries.entry(entry).or_default();
+    pub fn bytes(&self, rows: &RecordBatch) -> Result<Vec<u64>> {
+        let (named, values) = (self.entry.bytes(rows)?, self.value.bytes(rows)?);
+        let bytes = |row: usize| (1 + named.row(row).len() + 4 + values.row(row).len()) as u64;
+        Ok((0..rows.num_rows()).map(bytes).collect())
+    }
+
+    /// What names rows: their keys and what else does, as bytes.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn names(&self, rows: &RecordBatch) -> Result<RowBytes> {
+        self.entry.bytes(rows)
+    }
+
+    /// Everything else of rows, as bytes.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn values(&self, rows: &RecordBatch) -> Result<RowBytes> {
+        self.value.bytes(rows)
+    }
+
+    /// Rows, which have these keys, as entries; `head` comes before the group in each entry's key.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn encode(&self, rows: &RecordBatch, keys: &RowBytes, head: &[u8]) -> Result<Entries> {
+        let (named, values) = (self.entry.bytes(rows)?, self.value.bytes(rows)?);
+        let place = |row: usize| [head, &[group_of(keys.row(row))], named.row(row)].concat();
+        let mut places: Vec<(Vec<u8>, usize)> = (0..rows.num_rows()).map(|row| (place(row), row)).collect();
+        places.sort_unstable();
+        let mut entries = Entries::with_capacity(places.len());
+        for (place, row) in places {
             let bytes = values.row(row);
-            value.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-            value.extend_from_slice(bytes);
+            let length = (bytes.len() as u32).to_be_bytes();
+            match entries.last_mut() {
+                Some((last, value)) if *last == place => {
+                    [&length[..], bytes].iter().for_each(|part| value.extend(*part))
+                }
+                _ => entries.push((place, [&length[..], bytes].concat())),
+            }
         }
         Ok(entries)
     }
@@ -102,12 +133,20 @@ struct Columns {
 }
 
 /// Bytes of rows; those of no columns are empty.
-pub struct RowBytes(Option<Rows>);
+pub struct RowBytes {
+    rows: Option<Rows>,
+    count: usize,
+}
 
 impl RowBytes {
+    /// The bytes of every row.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count).map(|row| self.row(row))
+    }
+
     /// The bytes of one row.
     pub fn row(&self, row: usize) -> &[u8] {
-        self.0.as_ref().map_or(&[], |rows| rows.row(row).data())
+        self.rows.as_ref().map_or(&[], |rows| rows.row(row).data())
     }
 }
 
@@ -120,10 +159,12 @@ impl Columns {
     }
 
     fn bytes(&self, rows: &RecordBatch) -> Result<RowBytes> {
-        let Some(converter) = &self.converter else { return Ok(RowBytes(None)) };
+        let count = rows.num_rows();
+        let Some(converter) = &self.converter else { return Ok(RowBytes { rows: None, count }) };
         let columns = self.places.iter().zip(&self.types);
         let columns = columns.map(|(place, of)| retyped(rows.column(*place), &without_maps(of)));
-        Ok(RowBytes(Some(converter.convert_columns(&columns.collect::<Result<Vec<_>>>()?)?)))
+        let rows = converter.convert_columns(&columns.collect::<Result<Vec<_>>>()?)?;
+        Ok(RowBytes { rows: Some(rows), count })
     }
 
     fn columns(&self, bytes: &[&[u8]]) -> Result<Vec<ArrayRef>> {
@@ -206,13 +247,14 @@ mod tests {
     fn there_and_back(names: Vec<usize>, entries_wanted: usize) {
         let before = some();
         let codec = Codec::new(&StateShape { schema: before.schema(), keys: 1..2, names }).unwrap();
-        let entries = codec.encode(&before).unwrap();
+        let keys = codec.keys(&before).unwrap();
+        let entries = codec.encode(&before, &keys, &[]).unwrap();
         assert_eq!(entries.len(), entries_wanted);
+        assert!(entries.is_sorted());
         let after = codec.decode(entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))).unwrap();
         assert_eq!(sorted(&before), sorted(&after));
         for row in 0..before.num_rows() {
-            let keys = codec.keys(&before).unwrap();
-            assert!(entries.keys().any(|entry| entry[1..].starts_with(keys.row(row))));
+            assert!(entries.iter().any(|(entry, _)| entry[1..].starts_with(keys.row(row))));
         }
     }
 
@@ -227,8 +269,10 @@ mod tests {
     fn a_table_without_keys_has_one_entry() {
         let before = rows(vec![("value", Arc::new(Int64Array::from(vec![7])))]);
         let codec = Codec::new(&StateShape { schema: before.schema(), keys: 0..0, names: vec![] }).unwrap();
-        let entries = codec.encode(&before).unwrap();
-        assert_eq!(entries.keys().collect::<Vec<_>>(), [&vec![0]]);
+        let keys = codec.keys(&before).unwrap();
+        let entries = codec.encode(&before, &keys, b"head").unwrap();
+        assert_eq!(entries.iter().map(|(key, _)| &key[..]).collect::<Vec<_>>(), [b"head\0"]);
+        let entries = codec.encode(&before, &keys, &[]).unwrap();
         let after = codec.decode(entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))).unwrap();
         assert_eq!(before, after);
         assert_eq!(codec.decode(std::iter::empty()).unwrap().num_rows(), 0);

@@ -5,9 +5,11 @@
 //! snapshots/shared/ files that never change, by content: snapshots that have one share it
 //! ```
 
+use super::groups::KEY_GROUPS;
 use super::reader;
-use super::space::Space;
+use super::space::{self, Space};
 use super::stored::Stored;
+use super::table::StateShape;
 use crate::checkpoint::durable;
 use crate::dataflow::{Dataflow, KeyedStep};
 use arrow::record_batch::RecordBatch;
@@ -78,18 +80,19 @@ pub struct StateHome {
 }
 
 impl StateHome {
-    /// Opens the store of a checkpoint as `copy`, which is of the snapshot in directory `of`, has it; an empty
-    /// one without.
+    /// Opens the store of a checkpoint in the directory `working` as `copy`, which is of the snapshot in directory
+    /// `of`, has it; an empty one without.
     ///
     /// # Errors
     /// A file is missing or has another length; the disk fails.
     pub fn open(
         backend: &Arc<dyn StateBackend>,
         checkpoint: &Path,
+        working: &Path,
         memory_bytes: u64,
         copy: Option<(&StoreCopy, &Path)>,
     ) -> Result<StateHome> {
-        let (directory, snapshots) = (checkpoint.join(LIVE), checkpoint.join("snapshots"));
+        let (directory, snapshots) = (working.to_owned(), checkpoint.join("snapshots"));
         match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io(format!("cannot remove {}", directory.display()), error));
@@ -99,11 +102,7 @@ impl StateHome {
         let mut known = vec![];
         if let Some((copy, of)) = copy {
             for file in &copy.files {
-                let from = match &file.shared {
-                    Some(shared) => snapshots.join(SHARED).join(shared),
-                    None => of.join(&file.name),
-                };
-                bring(&from, &directory.join(&file.name), file)?;
+                bring(&file_of(of, file), &directory.join(&file.name), file)?;
             }
             known.extend(copy.files.iter().filter(|file| file.shared.is_some()).cloned());
         }
@@ -139,11 +138,19 @@ impl StateHome {
             step.partitions = stored.collect::<Result<_>>()?;
             step.inputs.iter_mut().for_each(|input| input.exchange.hand_out_groups());
             if let Some(before) = known.filter(|_| !fits) {
-                reader::rows(&before, &mut |rows| put_back(step, rows))?;
+                reader::rows(&before, &mut |rows| put_back(step, rows).map(|()| true))?;
                 before.empty()?;
             }
         }
         Ok(())
+    }
+
+    /// Gives memory back that the store can do without for a while.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn relieve(&self) -> Result<()> {
+        self.store.relieve()
     }
 
     /// Closes the store and removes its working copy: what it held is somewhere else now.
@@ -161,7 +168,53 @@ impl StateHome {
     /// # Errors
     /// The disk fails; damage; what the visitor says.
     pub fn rows(&self, operator: &str, visit: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.rows_until(operator, &mut |rows| visit(rows).map(|()| true))
+    }
+
+    /// The same until the visitor says that it is enough.
+    ///
+    /// # Errors
+    /// The disk fails; damage; what the visitor says.
+    pub fn rows_until(&self, operator: &str, visit: &mut dyn FnMut(RecordBatch) -> Result<bool>) -> Result<()> {
         Space::find(&self.store, operator)?.map_or(Ok(()), |space| reader::rows(&space, visit))
+    }
+
+    /// The columns of an operator's rows; `None` when the store does not know it.
+    ///
+    /// # Errors
+    /// The disk fails; damage.
+    pub fn shape(&self, operator: &str) -> Result<Option<StateShape>> {
+        Space::find(&self.store, operator)?.map(|space| space.shape()).transpose()
+    }
+
+    /// How many rows an operator has.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn count(&self, operator: &str) -> Result<u64> {
+        let Some(space) = Space::find(&self.store, operator)? else { return Ok(0) };
+        Ok(space.counts(&(0..KEY_GROUPS))?.iter().sum())
+    }
+
+    /// Bytes of its files.
+    pub fn disk_bytes(&self) -> u64 {
+        self.store.size().disk_bytes
+    }
+
+    /// Lets the state of every operator go that is not among these, and gives its room back. Gives their names.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn keep_only(&self, operators: &BTreeSet<String>) -> Result<Vec<String>> {
+        let known = space::operators(&*self.store)?.into_iter().map(|(name, _)| name);
+        let gone: Vec<String> = known.filter(|name| !operators.contains(name)).collect();
+        for name in &gone {
+            if let Some(space) = Space::find(&self.store, name)? {
+                space.forget(name)?;
+            }
+        }
+        self.store.compact()?;
+        Ok(gone)
     }
 
     /// Copies the store into the directory of a snapshot. What an earlier snapshot has already costs nothing.
@@ -198,6 +251,11 @@ impl StateHome {
     }
 }
 
+/// Where the working copy of the query that runs is.
+pub fn working(checkpoint: &Path) -> PathBuf {
+    checkpoint.join(LIVE)
+}
+
 /// Removes shared files that none of these copies has.
 ///
 /// # Errors
@@ -214,14 +272,17 @@ pub fn forget_unshared<'a>(snapshots: &Path, copies: impl Iterator<Item = &'a St
 
 /// True when every file of a copy is there and has its length.
 pub fn is_complete(copy: &StoreCopy, snapshot: &Path) -> bool {
-    let Some(snapshots) = snapshot.parent() else { return false };
-    copy.files.iter().all(|file| {
-        let path = match &file.shared {
-            Some(shared) => snapshots.join(SHARED).join(shared),
-            None => snapshot.join(&file.name),
-        };
-        std::fs::metadata(path).is_ok_and(|found| found.len() == file.bytes)
-    })
+    let has_its_length =
+        |file: &StoreFile| std::fs::metadata(file_of(snapshot, file)).is_ok_and(|found| found.len() == file.bytes);
+    copy.files.iter().all(has_its_length)
+}
+
+/// Where a file of a copied store is, of the snapshot in this directory.
+pub fn file_of(snapshot: &Path, file: &StoreFile) -> PathBuf {
+    match &file.shared {
+        Some(shared) => snapshot.with_file_name(SHARED).join(shared),
+        None => snapshot.join(&file.name),
+    }
 }
 
 /// A file of a snapshot under the name the store gives it: linked when it never changes.

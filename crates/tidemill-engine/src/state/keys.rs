@@ -99,6 +99,13 @@ impl KeyTable {
         id
     }
 
+    /// Makes room for so many keys more.
+    pub fn reserve(&mut self, keys: usize) {
+        let entries = &self.entries;
+        self.lookup.reserve(keys, |id| entries[*id as usize].hash);
+        self.entries.reserve(keys.saturating_sub(self.free.len()));
+    }
+
     /// Rows of key columns, as [`KeyTable::intern`] wants them.
     pub fn rows(&self, columns: &[ArrayRef]) -> Result<Rows> {
         Ok(self.converter.convert_columns(columns)?)

@@ -9,11 +9,12 @@ use tidemill_core::Result;
 /// Entries of a batch.
 const ENTRIES_AT_ONCE: usize = 1 << 16;
 
-/// Shows every row of an operator, in the order of key groups and keys, as they were written.
+/// Shows every row of an operator, in the order of key groups and keys, as they were written, until the visitor
+/// says that it is enough.
 ///
 /// # Errors
 /// The disk fails, an entry is damaged, or the visitor fails.
-pub fn rows(space: &Space, visit: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+pub fn rows(space: &Space, visit: &mut dyn FnMut(RecordBatch) -> Result<bool>) -> Result<()> {
     let codec = Codec::new(&space.shape()?)?;
     let [mut from, until] = space.rows(&(0..KEY_GROUPS));
     loop {
@@ -27,7 +28,10 @@ pub fn rows(space: &Space, visit: &mut dyn FnMut(RecordBatch) -> Result<()>) -> 
         if entries.is_empty() {
             return Ok(());
         }
-        visit(codec.decode(entries.iter().map(|(entry, value)| (&entry[..], &value[..])))?)?;
+        let rows = codec.decode(entries.iter().map(|(entry, value)| (&entry[..], &value[..])))?;
+        if !visit(rows)? {
+            return Ok(());
+        }
         last.push(0);
         from = last;
     }

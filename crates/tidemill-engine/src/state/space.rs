@@ -116,6 +116,16 @@ impl Space {
         Ok(())
     }
 
+    /// Removes it with its name.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn forget(self, name: &str) -> Result<()> {
+        let store = self.store.clone();
+        self.empty()?;
+        store.write(vec![StateChange::Delete([&NAMES[..], name.as_bytes()].concat())])
+    }
+
     /// The store.
     pub fn store(&self) -> &dyn StateStore {
         &*self.store
@@ -125,9 +135,14 @@ impl Space {
         [self.operator[0], self.operator[1], kind]
     }
 
-    /// Where an entry of rows is.
-    pub fn place(&self, entry: &[u8]) -> Vec<u8> {
-        [&self.head(ROWS)[..], entry].concat()
+    /// What the key of an entry of rows begins with.
+    pub fn rows_head(&self) -> [u8; ROW_HEAD] {
+        self.head(ROWS)
+    }
+
+    /// Where the entries of a key's rows are, or begin.
+    pub fn place_of(&self, key: &[u8]) -> Vec<u8> {
+        [&self.rows_head()[..], &[group_of(key)], key].concat()
     }
 
     /// The entry at a place.
@@ -149,19 +164,6 @@ impl Space {
         [&self.head(wake.clock as u8)[..], &ordered(wake.at), &[group_of(key)], key].concat()
     }
 
-    /// Reminders of a clock up to an instant, of keys in these groups: each with its key.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn due(&self, clock: Clock, until: i64, groups: &Range<u16>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut due = vec![];
-        self.reminders(clock, until, groups, &mut |reminder, key| {
-            due.push((reminder.to_vec(), key.to_vec()));
-            true
-        })?;
-        Ok(due)
-    }
-
     /// The instant of the first reminder of a clock, of keys in these groups.
     ///
     /// # Errors
@@ -175,7 +177,12 @@ impl Space {
         Ok(next)
     }
 
-    fn reminders(
+    /// Shows the reminders of a clock up to an instant, of keys in these groups, each with its key, until the visitor
+    /// says that it is enough.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn reminders(
         &self,
         clock: Clock,
         until: i64,

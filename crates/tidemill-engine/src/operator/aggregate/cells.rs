@@ -1,12 +1,13 @@
-//! One value a slot, of any type: flat for numbers and times, row bytes for the rest. What aggregates
+//! One value a slot, of any type: flat for numbers and times, an arena for texts, row bytes for the rest. What aggregates
 //! keep that pick a value (`first`, `max_by`).
 
 use super::extreme::optional_rows;
+use super::text_cells::TextCells;
 use crate::state::keys::converter;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, UInt32Array, new_null_array};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType,
+    BinaryType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, Utf8Type,
 };
 use arrow::row::RowConverter;
 use tidemill_core::Result;
@@ -46,6 +47,8 @@ pub fn cells(of: &DataType) -> Result<Box<dyn Cells>> {
         DataType::Date32 => flat::<Date32Type>(of),
         DataType::Timestamp(..) => flat::<TimestampMicrosecondType>(of),
         DataType::Decimal128(..) => flat::<Decimal128Type>(of),
+        DataType::Utf8 => Box::new(TextCells::<Utf8Type>::default()),
+        DataType::Binary => Box::new(TextCells::<BinaryType>::default()),
         _ => Box::new(Rows { of: of.clone(), converter: converter(std::slice::from_ref(of))?, values: vec![] }),
     })
 }

@@ -243,7 +243,7 @@ impl Aggregator {
     }
 
     /// Rows of groups: keys with the window in its place, then the results.
-    fn rows_of(&mut self, slots: &[u32], window: impl Fn(u32) -> i64) -> Result<RecordBatch> {
+    fn rows_of(&self, slots: &[u32], window: impl Fn(u32) -> i64) -> Result<RecordBatch> {
         let keys: Vec<u32> = slots.iter().map(|&slot| self.panes.key(slot)).collect();
         let mut columns = self.keys.columns(&keys)?;
         if let PaneBy::Window { kind, position, .. } = &self.layout.pane {
@@ -385,9 +385,7 @@ impl Keyed for Aggregator {
             OutputMode::Update | OutputMode::Complete => {
                 let whole = self.layout.mode == OutputMode::Complete || self.layout.global;
                 let slots = if whole { self.panes.all() } else { self.panes.changes().to_vec() };
-                let places: Vec<i64> = slots.iter().map(|&slot| self.panes.place(slot)).collect();
-                let starts: std::collections::HashMap<u32, i64> = slots.iter().copied().zip(places).collect();
-                if slots.is_empty() { vec![] } else { vec![self.rows_of(&slots, |slot| starts[&slot])?] }
+                if slots.is_empty() { vec![] } else { vec![self.rows_of(&slots, |slot| self.panes.place(slot))?] }
             }
         };
         out.removed = self.remove_final(context.watermark);
@@ -428,6 +426,8 @@ impl StateTable for Aggregator {
         let columns: Vec<ArrayRef> = selected.columns()[self.shape().keys].to_vec();
         let keys = if columns.is_empty() { None } else { Some(self.keys.rows(&columns)?) };
         let mut slots = Vec::with_capacity(select.len());
+        self.panes.reserve(select.len());
+        self.keys.reserve(select.len());
         for row in 0..selected.num_rows() {
             let key = match &keys {
                 None => self.keys.intern(&[], 0),

@@ -39,6 +39,7 @@ mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod text_cells;
 mod top_k;
 pub mod user;
 

@@ -12,6 +12,8 @@ pub const FOREVER: i64 = i64::MIN;
 #[derive(Default)]
 pub struct Panes {
     panes: BTreeMap<i64, Pane>,
+    /// The pane that never goes, by key number: it has nearly all of them.
+    forever: Forever,
     keys: Vec<u32>,
     places: Vec<i64>,
     changed: Vec<bool>,
@@ -22,8 +24,31 @@ pub struct Panes {
 
 #[derive(Default)]
 struct Pane {
-    lookup: HashTable<u32>,
+    /// Key number and slot.
+    lookup: HashTable<(u32, u32)>,
     slots: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Forever {
+    lookup: Vec<u32>,
+    slots: Vec<u32>,
+}
+
+const NO_SLOT: u32 = u32::MAX;
+
+impl Forever {
+    fn find(&self, key: u32) -> Option<u32> {
+        self.lookup.get(key as usize).copied().filter(|slot| *slot != NO_SLOT)
+    }
+
+    fn insert(&mut self, key: u32, slot: u32) {
+        if self.lookup.len() <= key as usize {
+            self.lookup.resize(key as usize + 1, NO_SLOT);
+        }
+        self.lookup[key as usize] = slot;
+        self.slots.push(slot);
+    }
 }
 
 /// Spreads key numbers, which are small and dense, over the table.
@@ -44,12 +69,27 @@ impl Panes {
 
     /// Slot of a group, and whether it is new.
     pub fn slot(&mut self, place: i64, key: u32) -> (u32, bool) {
+        if place == FOREVER {
+            if let Some(slot) = self.forever.find(key) {
+                return (slot, false);
+            }
+            let slot = self.new_slot(place, key);
+            self.forever.insert(key, slot);
+            return (slot, true);
+        }
         let pane = self.panes.entry(place).or_default();
-        let keys = &self.keys;
-        if let Some(slot) = pane.lookup.find(spread(key), |slot| keys[*slot as usize] == key) {
+        if let Some((_, slot)) = pane.lookup.find(spread(key), |(known, _)| *known == key) {
             return (*slot, false);
         }
-        let slot = match self.free.pop() {
+        let slot = self.new_slot(place, key);
+        let pane = self.panes.entry(place).or_default();
+        pane.lookup.insert_unique(spread(key), (key, slot), |(key, _)| spread(*key));
+        pane.slots.push(slot);
+        (slot, true)
+    }
+
+    fn new_slot(&mut self, place: i64, key: u32) -> u32 {
+        match self.free.pop() {
             Some(slot) => {
                 self.keys[slot as usize] = key;
                 self.places[slot as usize] = place;
@@ -61,28 +101,21 @@ impl Panes {
                 self.changed.push(false);
                 (self.keys.len() - 1) as u32
             }
-        };
-        let keys = &self.keys;
-        pane.lookup.insert_unique(spread(key), slot, |slot| spread(keys[*slot as usize]));
-        pane.slots.push(slot);
-        (slot, true)
+        }
+    }
+
+    /// Makes room for so many groups more.
+    pub fn reserve(&mut self, groups: usize) {
+        let fresh = groups.saturating_sub(self.free.len());
+        self.keys.reserve(fresh);
+        self.places.reserve(fresh);
+        self.changed.reserve(fresh);
     }
 
     /// A slot that belongs to no pane, for a result put together from others; give it back with
     /// [`Panes::give_back`].
     pub fn borrow_slot(&mut self, key: u32) -> u32 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.keys[slot as usize] = key;
-                slot
-            }
-            None => {
-                self.keys.push(key);
-                self.places.push(FOREVER);
-                self.changed.push(false);
-                (self.keys.len() - 1) as u32
-            }
-        }
+        self.new_slot(FOREVER, key)
     }
 
     /// Gives borrowed slots back.
@@ -121,20 +154,21 @@ impl Panes {
 
     /// Panes that the watermark can reach and that start before `end`, earliest first.
     pub fn before(&self, end: i64) -> impl Iterator<Item = i64> + '_ {
-        self.panes.range(FOREVER + 1..end.max(FOREVER + 1)).map(|(place, _)| *place)
+        self.panes.range(..end).map(|(place, _)| *place)
     }
 
     /// Slots of one pane, in the order their groups came.
     pub fn slots(&self, place: i64) -> &[u32] {
-        self.panes.get(&place).map_or(&[], |pane| &pane.slots)
+        if place == FOREVER { &self.forever.slots } else { self.panes.get(&place).map_or(&[], |pane| &pane.slots) }
     }
 
     /// Every slot, by pane.
     pub fn all(&self) -> Vec<u32> {
-        self.panes.values().flat_map(|pane| pane.slots.iter().copied()).collect()
+        let others = self.panes.values().flat_map(|pane| pane.slots.iter());
+        self.forever.slots.iter().chain(others).copied().collect()
     }
 
-    /// Removes a pane; its slots are free after the caller has cleared them.
+    /// Removes a pane that the watermark can reach; its slots are free after the caller has cleared them.
     pub fn remove(&mut self, place: i64) -> Vec<u32> {
         let Some(pane) = self.panes.remove(&place) else { return vec![] };
         if pane.slots.iter().any(|slot| self.changed[*slot as usize]) {
@@ -148,7 +182,8 @@ impl Panes {
 
     /// Memory held, in bytes.
     pub fn size(&self) -> usize {
-        let pane = |pane: &Pane| pane.lookup.capacity() * 5 + pane.slots.capacity() * 4;
-        self.keys.capacity() * 13 + self.panes.values().map(pane).sum::<usize>()
+        let pane = |pane: &Pane| pane.lookup.capacity() * 9 + pane.slots.capacity() * 4;
+        let forever = (self.forever.lookup.capacity() + self.forever.slots.capacity()) * 4;
+        self.keys.capacity() * 13 + forever + self.panes.values().map(pane).sum::<usize>()
     }
 }
