@@ -186,7 +186,7 @@ fn cannot_write(path: &Path, error: io::Error) -> Error {
 }
 
 fn not_synced(path: &Path, error: io::Error) -> Error {
-    Error::io(format!("the disk did not confirm '{}': what was written to it may be lost", path.display()), error)
+    Error::unsynced(format!("the disk did not confirm '{}': what was written to it may be lost", path.display()), error)
         .help("check the disk; then start again, which finds out what was kept")
 }
 

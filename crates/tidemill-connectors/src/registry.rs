@@ -6,24 +6,39 @@ use tidemill_core::Registry;
 /// a program that wants them adds `memory::MemorySink` and `memory::MemorySource` with its own store.
 pub fn register(registry: &mut Registry) {
     registry.add_source(crate::delta::DeltaSourceConnector);
+    registry.add_source(crate::eventhubs::EventHubsSourceConnector::default());
     registry.add_source(crate::files::source::FilesSource::default());
     registry.add_source(crate::generator::Generator::default());
     registry.add_source(crate::kafka::KafkaSourceConnector::default());
+    registry.add_source(crate::kinesis::KinesisSourceConnector::default());
     registry.add_source(crate::log::LogSourceConnector);
+    registry.add_source(crate::mqtt::MqttSourceConnector::default());
+    registry.add_source(crate::postgres::PostgresCdcConnector);
+    registry.add_source(crate::webhook::WebhookSourceConnector::default());
 
+    registry.add_sink(crate::capture::CaptureSinkConnector::default());
     registry.add_sink(crate::console::Console::default());
     registry.add_sink(crate::delta::DeltaSinkConnector::default());
+    registry.add_sink(crate::eventhubs::EventHubsSinkConnector::default());
     registry.add_sink(crate::feast::FeastSinkConnector);
     registry.add_sink(crate::files::sink::FilesSink::default());
+    registry.add_sink(crate::http::HttpSinkConnector::default());
     registry.add_sink(crate::kafka::KafkaSinkConnector::default());
+    registry.add_sink(crate::kinesis::KinesisSinkConnector::default());
+    registry.add_sink(crate::live::LiveSinkConnector::default());
     registry.add_sink(crate::log::LogSinkConnector::default());
+    registry.add_sink(crate::mqtt::MqttSinkConnector::default());
     registry.add_sink(crate::postgres::PostgresSinkConnector);
     registry.add_sink(crate::redis::RedisSinkConnector);
 
     registry.add_format(crate::format::avro::Avro);
+    registry.add_format(crate::format::cloudevents::CloudEvents);
     registry.add_format(crate::format::csv::Csv);
+    registry.add_format(crate::format::debezium::DebeziumAvro);
+    registry.add_format(crate::format::debezium::DebeziumJson);
     registry.add_format(crate::format::json::Json);
     registry.add_format(crate::format::parquet::Parquet);
+    registry.add_format(crate::format::protobuf::Protobuf);
     registry.add_format(crate::format::raw::Raw);
 
     registry.set_schemas(crate::schema_registry::RegisteredSchemas);
@@ -59,8 +74,9 @@ mod tests {
             };
             let connector = named(&mut given, "connector").unwrap();
             let format = named(&mut given, "format");
-            // the engine's own: every table takes it
+            // the engine's own: every table takes them
             named(&mut given, "static");
+            named(&mut given, "schema_registry");
             let format: &[OptionSpec] = match &format {
                 Some(format) => registry.format(format).unwrap().describe().options,
                 None => &[],

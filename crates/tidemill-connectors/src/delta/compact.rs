@@ -14,11 +14,14 @@ use deltalake::kernel::{Action, Add};
 use deltalake::logstore::LogStoreRef;
 use deltalake::protocol::DeltaOperation;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tidemill_core::{Error, Kind, Result, ResultExt};
 use tokio::task::JoinHandle;
 
 /// A file of more than this part of the target size is left alone.
 const SMALL: f64 = 0.75;
+/// How long the end of a query waits for a rewrite. One that is cut off leaves files that no commit names.
+const FINISH_MAX: Duration = Duration::from_secs(10);
 /// Times that other writers may be faster before a compaction is given up.
 const ATTEMPTS_MAX: u32 = 5;
 
@@ -56,6 +59,19 @@ impl Compaction {
             // a merge would take the files away from under the rewrite
             let is_awaited = merger.is_some();
             self.commit(table, shape, merger, is_awaited).await;
+        }
+    }
+
+    /// The query ends: a rewrite that runs or is due is finished, if that does not take long. A query that is run every
+    /// hour for a few epochs would else never come to it.
+    pub(crate) async fn finish(&mut self, table: &mut Table, shape: &Shape<'_>, merger: Option<&mut Merger>) {
+        let new = table.live.added().saturating_sub(self.looked_at);
+        if self.files_min > 0 && self.task.is_none() && new >= self.files_min as u64 {
+            self.start(table, shape, merger.as_deref());
+        }
+        let place = table.home.place.clone();
+        if tokio::time::timeout(FINISH_MAX, self.commit(table, shape, merger, true)).await.is_err() {
+            tracing::info!(table = place, "the rewrite of small files takes long, and is left to the next run");
         }
     }
 

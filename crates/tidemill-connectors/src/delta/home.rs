@@ -50,6 +50,15 @@ impl Home {
         Self::at(path, storage, true)
     }
 
+    /// The directory of a table at a path or URL; `None` for one that is not on this machine.
+    pub(crate) fn local(path: &str) -> Option<PathBuf> {
+        match Url::parse(path).ok().filter(|_| path.contains("://")) {
+            Some(url) if url.scheme() == "file" => url.to_file_path().ok(),
+            Some(_) => None,
+            None => Some(PathBuf::from(path)),
+        }
+    }
+
     /// The home of a table that is only read: a local directory must be there.
     ///
     /// # Errors
@@ -193,7 +202,8 @@ impl Home {
         for entry in std::fs::read_dir(&log).map_err(failure)? {
             let entry = entry.map_err(failure)?;
             if entry.file_name().to_str().is_some_and(&is_ours) {
-                std::fs::File::open(entry.path()).and_then(|file| file.sync_all()).map_err(failure)?;
+                let synced = std::fs::File::open(entry.path()).and_then(|file| file.sync_all());
+                synced.map_err(|cause| Error::unsynced(format!("cannot sync {}", entry.path().display()), cause))?;
             }
         }
         Disk::default().sync_directory(&log)

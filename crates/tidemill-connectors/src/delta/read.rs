@@ -82,7 +82,7 @@ fn with_partition(rows: &RecordBatch, add: &Add, layout: &Layout, place: &str) -
 }
 
 /// A column of one value, given as the protocol writes it; an empty text is null.
-fn constant(value: Option<&str>, of: &DataType, rows: usize) -> Result<ArrayRef> {
+pub(crate) fn constant(value: Option<&str>, of: &DataType, rows: usize) -> Result<ArrayRef> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(new_null_array(of, rows)) };
     let texts: ArrayRef = Arc::new(StringArray::from(vec![value; rows]));
     Ok(cast_with_options(&texts, of, &CastOptions { safe: false, ..CastOptions::default() })?)

@@ -15,6 +15,7 @@ use crate::marker;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_core::describe::Description;
@@ -47,6 +48,10 @@ impl SinkConnector for DeltaSinkConnector {
 
     fn commit_interval(&self, _options: &Options) -> Duration {
         Duration::from_secs(1)
+    }
+
+    fn local_directory(&self, options: &Options) -> Option<PathBuf> {
+        Home::local(options.text("path")?)
     }
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
@@ -120,6 +125,14 @@ impl Sink for DeltaSink {
         let shape = Shape { layout: &self.layout, target_bytes, keys: keys.as_deref(), now_millis };
         self.compaction.tend(&mut self.table, &shape, self.change.merger_mut()).await;
         self.upkeep.tend(&mut self.table, self.clock.as_ref()).await;
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        let (keys, now_millis) = (self.change.keys(), self.clock.now_micros() / 1_000);
+        let (layout, target_bytes) = (&self.layout, self.target_bytes);
+        let shape = Shape { layout, target_bytes, keys: keys.as_deref(), now_millis };
+        self.compaction.finish(&mut self.table, &shape, self.change.merger_mut()).await;
         Ok(())
     }
 }

@@ -38,6 +38,11 @@ impl Layout {
     /// # Errors
     /// A column that is not there or of a type Feast has not.
     pub(super) fn new(table: &str, options: &Options, schema: &SchemaRef) -> Result<Self> {
+        let project = options.text("project").ok_or_else(|| {
+            Error::invalid(format!(
+                "table '{table}' needs option 'project', or 'repo' with a feature_store.yaml that names one"
+            ))
+        })?;
         let mut keys = Vec::new();
         for entry in list(options.required("entities")?) {
             let (name, kind) =
@@ -85,7 +90,7 @@ impl Layout {
             value::check(table, schema.field(*at).name(), schema.field(*at).data_type())?;
         }
         Ok(Layout {
-            project: options.required("project")?.to_owned(),
+            project: project.to_owned(),
             view: options.required("feature_view")?.to_owned(),
             names: keys.iter().map(|(name, ..)| name.clone()).collect(),
             keys: keys.iter().map(|(_, at, is_int32)| (*at, *is_int32)).collect(),

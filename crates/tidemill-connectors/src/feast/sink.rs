@@ -2,6 +2,7 @@
 
 use super::entity::feature_field;
 use super::protobuf;
+use super::repo;
 use super::rows::{FeatureRow, Layout};
 use super::sqlite::Store;
 use crate::redis::epoch::{Change, EpochWriter, Settings};
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
+use tidemill_core::retry::Vitals;
 use tidemill_core::sink::{Marker, OutputMode, Sink, SinkConnector, SinkRequest, Writer};
 use tidemill_core::{Epoch, Error, Kind, Options, Result, ResultExt as _};
 
@@ -25,7 +27,12 @@ static DESCRIPTION: Description = Description {
               with a newer event timestamp stay.",
     guarantee: Guarantee::ExactlyOnce,
     options: &[
-        OptionSpec::new("project", OptionKind::Text, "Feast's project").required(),
+        OptionSpec::new(
+            "repo",
+            OptionKind::Location,
+            "folder with a feature_store.yaml, from which project and online store are taken; options given here count more",
+        ),
+        OptionSpec::new("project", OptionKind::Text, "Feast's project; needed without 'repo'"),
         OptionSpec::new("feature_view", OptionKind::Text, "the feature view").required(),
         OptionSpec::new(
             "entities",
@@ -42,7 +49,7 @@ static DESCRIPTION: Description = Description {
         .aliases(&["timestamp_field"])
         .required(),
         OptionSpec::new("features", OptionKind::Text, "columns that are features, with commas between; all others if left out"),
-        OptionSpec::new("online_store", OptionKind::Choice(&["redis", "sqlite"]), "where Feast keeps features").default("redis"),
+        OptionSpec::new("online_store", OptionKind::Choice(&["redis", "sqlite"]), "where Feast keeps features; redis if left out"),
         OptionSpec::new("path", OptionKind::Location, "file of the SQLite store, as in feature_store.yaml"),
         OptionSpec::new("ttl", OptionKind::Duration, "an entity expires so long after its last write (Redis)")
             .aliases(&["key_ttl"]),
@@ -79,11 +86,22 @@ impl SinkConnector for FeastSinkConnector {
     }
 
     fn guarantee(&self, options: &Options) -> Guarantee {
-        if options.boolean("cluster") { Guarantee::Idempotent } else { DESCRIPTION.guarantee }
+        let is_cluster = match options.text("repo") {
+            // a file that cannot be read is told when the sink is opened
+            Some(folder) => {
+                repo::filled("feast", folder, options, DESCRIPTION.options).is_ok_and(|all| all.boolean("cluster"))
+            }
+            None => options.boolean("cluster"),
+        };
+        if is_cluster { Guarantee::Idempotent } else { DESCRIPTION.guarantee }
     }
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
-        let (table, options) = (&request.table, &request.options);
+        let table = &request.table;
+        let options = &match request.options.text("repo") {
+            Some(folder) => repo::filled(table, folder, &request.options, DESCRIPTION.options)?,
+            None => request.options.clone(),
+        };
         let layout = Layout::new(table, options, &request.schema)?;
         let is_sqlite = options.text("online_store").is_some_and(|store| store.eq_ignore_ascii_case("sqlite"));
         let needs = |option: &str, store: &str| {
@@ -142,6 +160,10 @@ impl RedisSink {
 
 #[async_trait]
 impl Sink for RedisSink {
+    fn vitals(&self) -> Option<Arc<Vitals>> {
+        Some(self.writer.vitals())
+    }
+
     async fn marker(&mut self) -> Result<Marker> {
         self.writer.marker().await
     }

@@ -1,4 +1,4 @@
-//! Where files are: a path of this machine, for now.
+//! Where files are on this machine.
 
 use std::path::PathBuf;
 use tidemill_core::{Error, Result};
@@ -14,7 +14,7 @@ pub(super) fn local_path(location: &str) -> Result<PathBuf> {
         Some(("file", path)) => Ok(PathBuf::from(path)),
         Some((scheme, _)) => {
             Err(Error::invalid(format!("'{location}' is not supported: connector 'files' cannot read {scheme}://"))
-                .help("give a path of this machine"))
+                .help("give a path of this machine, or a URL of s3://, abfss://, az:// or gs://"))
         }
     }
 }
@@ -27,7 +27,7 @@ mod tests {
     fn only_paths_of_this_machine_are_taken() {
         assert_eq!(local_path("file:///data/in").unwrap(), PathBuf::from("/data/in"));
         assert_eq!(local_path("in/*.json").unwrap(), PathBuf::from("in/*.json"));
-        let error = local_path("s3://bucket/in").unwrap_err();
-        assert!(error.to_string().contains("cannot read s3://"), "{error}");
+        let error = local_path("ftp://host/in").unwrap_err();
+        assert!(error.to_string().contains("cannot read ftp://"), "{error}");
     }
 }

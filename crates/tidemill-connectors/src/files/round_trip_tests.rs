@@ -26,7 +26,14 @@ fn options(specs: &[OptionSpec], given: &[(&str, &str)]) -> Options {
 
 fn request(schema: &SchemaRef, options: Options, format: Option<&dyn Format>) -> SourceRequest {
     let framing = format.map(Format::framing);
-    SourceRequest { table: "in".into(), schema: schema.clone(), options, framing, resume_from: Offsets::default() }
+    SourceRequest {
+        table: "in".into(),
+        schema: schema.clone(),
+        options,
+        reads_headers: false,
+        framing,
+        resume_from: Offsets::default(),
+    }
 }
 
 async fn chunks(source: &mut dyn Source) -> Vec<Chunk> {

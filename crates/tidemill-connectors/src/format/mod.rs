@@ -2,12 +2,20 @@
 //! what they share.
 
 pub mod avro;
+pub mod cloudevents;
 pub(crate) mod column;
 pub mod csv;
+pub mod debezium;
+pub(crate) mod fault;
+pub(crate) mod framing;
 pub mod json;
 pub mod parquet;
+pub mod protobuf;
 pub mod raw;
+pub(crate) mod registered;
 mod reject;
 mod rows;
+#[cfg(test)]
+mod seen;
 pub(crate) mod text;
-mod whole;
+pub(crate) mod whole;

@@ -1,4 +1,4 @@
-//! The making of rejects, and the option that says when there are any: the same for every text format.
+//! The making of rejects, and the option that says when there are any: the same for every format.
 
 use tidemill_core::Options;
 use tidemill_core::describe::{OptionKind, OptionSpec};
@@ -12,6 +12,10 @@ pub(crate) const WRONG_TYPE: &str = "WRONG_TYPE";
 pub(crate) const MISSING_FIELD: &str = "MISSING_FIELD";
 /// A column that must not be NULL is.
 pub(crate) const NULL_FIELD: &str = "NULL_FIELD";
+/// Written with a schema that is not known, or of no use.
+pub(crate) const UNKNOWN_SCHEMA: &str = "UNKNOWN_SCHEMA";
+/// A large value that was not sent, where nobody asks which they are.
+pub(crate) const UNCHANGED_VALUE: &str = "UNCHANGED_VALUE";
 
 /// The option that decides what becomes of a value of the wrong type.
 pub(crate) const BAD_FIELDS: OptionSpec = OptionSpec::new(

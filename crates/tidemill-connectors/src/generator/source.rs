@@ -106,6 +106,7 @@ impl PayloadMaker {
             keys: vec![None; rows.len()],
             offsets: (at..at + rows.len() as u64).collect(),
             timestamps: rows.iter().map(|row| row.due).collect(),
+            ..Records::default()
         })
     }
 }
@@ -116,7 +117,7 @@ impl Source for GeneratorSource {
         let now = self.clock.now_micros();
         let newest = (0..self.pace.partitions)
             .filter_map(|partition| Some((self.split(partition), self.pace.newest(partition, now)?)));
-        Ok(Offsets(newest.collect()))
+        Ok(newest.collect())
     }
 
     async fn plan(&mut self, from: &Offsets, ask: &Ask) -> Result<Vec<SplitRange>> {

@@ -42,6 +42,7 @@ impl Case {
             table: "t".into(),
             schema: self.schema.clone(),
             options: self.options.clone(),
+            reads_headers: false,
             framing: self.framing,
             resume_from,
         };

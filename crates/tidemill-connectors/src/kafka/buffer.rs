@@ -8,6 +8,15 @@ use tidemill_core::source::Records;
 /// Records are kept in blocks of about this size.
 const BLOCK_BYTES: usize = 1 << 20;
 
+/// Headers of a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Headers<'a> {
+    /// Nobody asks for them.
+    Left,
+    /// Packed, if the record has any.
+    Kept(Option<&'a [u8]>),
+}
+
 /// A queue of records: all there are with offsets from `start` to `next`.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
@@ -52,7 +61,14 @@ impl Buffer {
     }
 
     /// Adds a fetched record. One from before `next` is a leftover of an earlier position.
-    pub(crate) fn push(&mut self, offset: u64, key: Option<&[u8]>, value: Option<&[u8]>, timestamp_micros: i64) {
+    pub(crate) fn push(
+        &mut self,
+        offset: u64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        timestamp_micros: i64,
+        headers: Headers<'_>,
+    ) {
         if offset < self.next {
             return;
         }
@@ -65,6 +81,9 @@ impl Buffer {
             })
         };
         let (key, value) = (put(key), put(value));
+        if let Headers::Kept(packed) = headers {
+            open.records.headers.push(put(packed));
+        }
         open.records.keys.push(key);
         open.records.values.push(value);
         open.records.offsets.push(offset);
@@ -116,7 +135,8 @@ impl Buffer {
 fn weight(records: &Records, at: usize) -> usize {
     const OVERHEAD: usize = 80;
     let length = |part: &Option<Range<usize>>| part.as_ref().map_or(0, ExactSizeIterator::len);
-    OVERHEAD + length(&records.keys[at]) + length(&records.values[at])
+    let headers = records.headers.get(at).map_or(0, length);
+    OVERHEAD + length(&records.keys[at]) + length(&records.values[at]) + headers
 }
 
 fn split_off(records: &mut Records, at: usize) -> Records {
@@ -126,6 +146,7 @@ fn split_off(records: &mut Records, at: usize) -> Records {
         keys: records.keys.split_off(at),
         offsets: records.offsets.split_off(at),
         timestamps: records.timestamps.split_off(at),
+        headers: records.headers.split_off(at.min(records.headers.len())),
     }
 }
 
@@ -137,7 +158,7 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.reset(offsets[0]);
         for offset in offsets {
-            buffer.push(*offset, Some(b"k"), Some(&offset.to_be_bytes()), 1);
+            buffer.push(*offset, Some(b"k"), Some(&offset.to_be_bytes()), 1, Headers::Left);
         }
         buffer
     }
@@ -156,8 +177,8 @@ mod tests {
         assert_eq!(taken(&mut buffer, 8..15), (true, vec![8]), "7 was before the range and is dropped");
         assert_eq!((buffer.start, buffer.next, buffer.records()), (15, 21, 1));
         assert_eq!(taken(&mut buffer, 15..30), (false, vec![20]), "21 to 30 are not fetched yet");
-        buffer.push(25, None, None, 1);
-        buffer.push(30, None, None, 1);
+        buffer.push(25, None, None, 1, Headers::Left);
+        buffer.push(30, None, None, 1, Headers::Left);
         assert_eq!(taken(&mut buffer, 21..30), (true, vec![25]));
         assert_eq!((buffer.records(), buffer.bytes()), (1, 80));
     }
@@ -166,8 +187,21 @@ mod tests {
     fn leftovers_of_an_earlier_position_are_dropped() {
         let mut buffer = filled(&[10, 11]);
         buffer.reset(5);
-        buffer.push(5, None, Some(b"a"), 0);
-        buffer.push(4, None, Some(b"b"), 0);
+        buffer.push(5, None, Some(b"a"), 0, Headers::Left);
+        buffer.push(4, None, Some(b"b"), 0, Headers::Left);
         assert_eq!(taken(&mut buffer, 5..6), (true, vec![5]));
+    }
+
+    #[test]
+    fn headers_stay_with_their_record() {
+        let mut buffer = Buffer::default();
+        buffer.reset(3);
+        for (offset, headers) in [(3, Some(b"a".as_slice())), (4, None), (5, Some(b"c"))] {
+            buffer.push(offset, None, Some(b"v"), 1, Headers::Kept(headers));
+        }
+        let mut out = Vec::new();
+        assert!(buffer.take(&(4..6), &mut out));
+        let headers: Vec<_> = (0..2).map(|at| out[0].headers(at)).collect();
+        assert_eq!(headers, [None, Some(b"c".as_slice())]);
     }
 }

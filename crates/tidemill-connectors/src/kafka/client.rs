@@ -1,12 +1,14 @@
 //! What every client of ours has: the last trouble it reported, for messages, and errors in our words.
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use std::sync::atomic::{AtomicBool, Ordering};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_core::{Error, Kind};
@@ -22,6 +24,38 @@ pub(crate) struct Troubles {
     last: Mutex<Option<(RDKafkaErrorCode, String)>>,
     undelivered: Mutex<Option<KafkaError>>,
     is_open: AtomicBool,
+    is_uneasy: AtomicBool,
+    pub(crate) shown: Shown,
+}
+
+/// Whether the consumer group knows what it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    asked: AtomicU64,
+    answered: AtomicU64,
+    is_refused: AtomicBool,
+}
+
+impl Shown {
+    /// The group is being told something.
+    pub(crate) fn asked(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has answered. That it may not be written is said once: progress is only for dashboards.
+    pub(crate) fn answered(&self, result: Result<(), &KafkaError>) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = result
+            && !self.is_refused.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(%error, "cannot show the progress in the consumer group; reading goes on");
+        }
+    }
+
+    /// True when nothing is on its way.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed) >= self.asked.load(Ordering::Relaxed)
+    }
 }
 
 impl Troubles {
@@ -34,6 +68,16 @@ impl Troubles {
     /// opening, and is not logged as well.
     pub(crate) fn opened(&self) {
         self.is_open.store(true, Ordering::Relaxed);
+    }
+
+    /// Brokers may be out of reach: whether any is left is to be looked at.
+    pub(crate) fn set_uneasy(&self, is_uneasy: bool) {
+        self.is_uneasy.store(is_uneasy, Ordering::Relaxed);
+    }
+
+    /// True since a broker did not answer, until someone has looked.
+    pub(crate) fn is_uneasy(&self) -> bool {
+        self.is_uneasy.load(Ordering::Relaxed)
     }
 
     /// The first record since the last call that could not be delivered.
@@ -56,9 +100,16 @@ impl ClientContext for Context {
         }
     }
 
+    fn stats(&self, statistics: Statistics) {
+        tell_throttling(&statistics);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client reports trouble");
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        if is_silence(code) {
+            self.0.set_uneasy(true);
+        }
         // a source's group is never joined, so it does no harm when it may not be used
         if code == RDKafkaErrorCode::GroupAuthorizationFailed {
             return;
@@ -72,7 +123,25 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {}
+/// Says that the brokers hold this client back. To a reader that looks as if there were nothing new.
+fn tell_throttling(statistics: &Statistics) {
+    for broker in statistics.brokers.values() {
+        let longest = broker.throttle.as_ref().map_or(0, |throttle| throttle.max);
+        if longest > 0 {
+            tracing::warn!(
+                broker = broker.nodename,
+                longest_ms = longest,
+                "the brokers throttle this client: what there is comes later"
+            );
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        self.0.shown.answered(result.as_ref().copied());
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
@@ -131,7 +200,8 @@ pub(crate) fn failed(what: &str, brokers: &str, error: &KafkaError, troubles: &T
     }
 }
 
-fn is_silence(code: RDKafkaErrorCode) -> bool {
+/// True when no broker answered.
+pub(crate) fn is_silence(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(code, Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown | Code::Resolve)
 }

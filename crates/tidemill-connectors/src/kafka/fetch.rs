@@ -5,20 +5,22 @@
 //! librdkafka calls that a queue is no longer empty. It alone positions partitions, so that no record
 //! of an old position can slip behind a new one.
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Headers as Kept};
 use super::client::Context;
-use crate::topics::topic_partition;
+use super::connection::{Connection, SharedConsumer};
+use super::rescue::Rescue;
+use crate::topics::{headers, topic_partition};
+use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message, Timestamp};
+use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
-use tidemill_core::{Error, Kind, Result, ResultExt, Split};
+use tidemill_core::{Clock, Error, Kind, Result, ResultExt, Split};
 use tokio::sync::Notify;
 
 /// The thread looks at everything again after this time, whatever it was told.
@@ -69,6 +71,7 @@ struct Shared {
     parts: Mutex<BTreeMap<Split, Arc<Part>>>,
     stop: AtomicBool,
     bytes_max: usize,
+    keeps_headers: bool,
 }
 
 /// Handle of the thread; dropping it ends the thread.
@@ -80,20 +83,33 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// Starts the thread. The buffers of all partitions together take about `bytes_max`.
+    /// Starts the thread. The buffers of all partitions together take about `bytes_max`; headers are kept only
+    /// when someone reads them.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn start(consumer: Arc<BaseConsumer<Context>>, bytes_max: usize) -> Result<Fetcher> {
+    pub(crate) fn start(
+        connection: Arc<Connection>,
+        bytes_max: usize,
+        keeps_headers: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Fetcher> {
         let shared = Arc::new(Shared {
             positions: Mutex::default(),
             parts: Mutex::default(),
             stop: AtomicBool::new(false),
             bytes_max,
+            keeps_headers,
         });
         let news = Arc::new(Notify::new());
-        let (worker_shared, worker_news) = (shared.clone(), news.clone());
-        let worker = Worker { consumer, shared: worker_shared, news: worker_news, queues: BTreeMap::new() };
+        let worker = Worker {
+            consumer: connection.consumer(),
+            rescue: Rescue::new(connection.clone(), clock),
+            connection,
+            shared: shared.clone(),
+            news: news.clone(),
+            queues: BTreeMap::new(),
+        };
         let spawned = thread::Builder::new().name("kafka-fetch".into()).spawn(move || worker.run());
         let handle = spawned.context(Kind::Io, || "cannot start the thread that fetches from Kafka".into())?;
         Ok(Fetcher { news, shared, thread: handle.thread().clone() })
@@ -125,6 +141,25 @@ impl Fetcher {
         self.thread.unpark();
     }
 
+    /// The same, and waits until it is done: nothing that was fetched before is left. False when that takes longer than
+    /// `patience`.
+    pub(crate) async fn repositioned(&self, part: &Arc<Part>, position: u64, patience: Duration) -> bool {
+        let begun = part.generation();
+        let done = async {
+            loop {
+                let changed = part.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if part.generation() > begun {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        self.position(part, position);
+        tokio::time::timeout(patience, done).await.is_ok()
+    }
+
     /// Has the thread go on after a reader has made room.
     pub(crate) fn room(&self) {
         self.thread.unpark();
@@ -139,7 +174,9 @@ impl Drop for Fetcher {
 }
 
 struct Worker {
-    consumer: Arc<BaseConsumer<Context>>,
+    connection: Arc<Connection>,
+    consumer: SharedConsumer,
+    rescue: Rescue,
     shared: Arc<Shared>,
     news: Arc<Notify>,
     queues: BTreeMap<Split, (Arc<Part>, PartitionQueue<Context>)>,
@@ -152,12 +189,13 @@ impl Worker {
         while !self.shared.stop.load(Ordering::Acquire) {
             self.carry_out_positions();
             self.serve_client();
+            self.leave_a_lost_client();
             let bytes_max = self.shared.bytes_max / self.queues.len().max(1);
             let mut moved = false;
             for (part, queue) in self.queues.values() {
                 let is_ready = looks_at_all || part.ready.load(Ordering::Acquire);
                 if is_ready && part.buffer().bytes() < bytes_max {
-                    moved |= drain(part, queue);
+                    moved |= drain(part, queue, self.shared.keeps_headers);
                 }
             }
             looks_at_all = !moved;
@@ -185,6 +223,25 @@ impl Worker {
             part.set_failure(None);
             part.generation.fetch_add(1, Ordering::AcqRel);
             part.changed.notify_waiters();
+        }
+    }
+
+    /// Goes on with a new client when the present one has lost the brokers. What is in the buffers stays there.
+    fn leave_a_lost_client(&mut self) {
+        let Some((topic, _)) = self.queues.keys().next().and_then(|split| place(split).ok()) else { return };
+        let Some(fresh) = self.rescue.replacement(topic) else { return };
+        tracing::warn!("the client of Kafka has lost all brokers and does not find back: going on with a new one");
+        let parts: Vec<Arc<Part>> = std::mem::take(&mut self.queues).into_values().map(|(part, _)| part).collect();
+        self.connection.exchange(fresh.clone());
+        let lost = std::mem::replace(&mut self.consumer, fresh);
+        // its end waits for connections that nobody answers
+        thread::spawn(move || drop(lost));
+        for part in parts {
+            let next = part.buffer().next;
+            if let Err(error) = self.position(&part, next) {
+                tracing::warn!(split = %part.split, next, %error, "cannot go on with a Kafka partition, trying again");
+                self.shared.positions.lock().unwrap_or_else(PoisonError::into_inner).push((part, next));
+            }
         }
     }
 
@@ -227,7 +284,7 @@ impl Worker {
 }
 
 /// Moves records, for one turn; false when there was nothing.
-fn drain(part: &Part, queue: &PartitionQueue<Context>) -> bool {
+fn drain(part: &Part, queue: &PartitionQueue<Context>, keeps_headers: bool) -> bool {
     // cleared before the look, so that a call during it is not lost
     part.ready.store(false, Ordering::Release);
     let mut buffer = part.buffer();
@@ -240,7 +297,7 @@ fn drain(part: &Part, queue: &PartitionQueue<Context>) -> bool {
             return turn > 0;
         };
         match event {
-            Ok(message) => push(part, &mut buffer, &message),
+            Ok(message) => push(part, &mut buffer, &message, keeps_headers),
             Err(KafkaError::PartitionEOF(_)) => buffer.at_end = true,
             Err(error) => note(part, &error),
         }
@@ -251,14 +308,21 @@ fn drain(part: &Part, queue: &PartitionQueue<Context>) -> bool {
     true
 }
 
-fn push(part: &Part, buffer: &mut Buffer, message: &BorrowedMessage<'_>) {
+fn push(part: &Part, buffer: &mut Buffer, message: &BorrowedMessage<'_>, keeps_headers: bool) {
     let (kind, millis) = match message.timestamp() {
         Timestamp::CreateTime(millis) => (0, millis),
         Timestamp::LogAppendTime(millis) => (1, millis),
         Timestamp::NotAvailable => (0, 0),
     };
     part.timestamp_type.store(kind, Ordering::Relaxed);
-    buffer.push(message.offset().max(0) as u64, message.key(), message.payload(), millis.saturating_mul(1_000));
+    let packed = message.headers().filter(|_| keeps_headers).map(|all| {
+        let mut packed = Vec::new();
+        headers::pack(all.iter().map(|header| (header.key, header.value)), &mut packed);
+        packed
+    });
+    let kept = if keeps_headers { Kept::Kept(packed.as_deref()) } else { Kept::Left };
+    let offset = message.offset().max(0) as u64;
+    buffer.push(offset, message.key(), message.payload(), millis.saturating_mul(1_000), kept);
 }
 
 /// Keeps the errors that end the fetching; librdkafka tries again after the others by itself.

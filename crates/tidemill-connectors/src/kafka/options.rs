@@ -19,6 +19,16 @@ pub(crate) const PASSWORD: OptionSpec =
     OptionSpec::new("kafka.sasl.password", OptionKind::Secret, "password for SASL, with kafka.sasl.username");
 pub(crate) const OAUTH_SECRET: OptionSpec =
     OptionSpec::new("kafka.sasl.oauthbearer.client.secret", OptionKind::Secret, "client secret for OAuth");
+pub(crate) const OAUTH_ASSERTION_KEY: OptionSpec = OptionSpec::new(
+    "kafka.sasl.oauthbearer.assertion.private.key.pem",
+    OptionKind::Secret,
+    "private key that signs the assertion for OAuth, as PEM",
+);
+pub(crate) const OAUTH_ASSERTION_PASSPHRASE: OptionSpec = OptionSpec::new(
+    "kafka.sasl.oauthbearer.assertion.private.key.passphrase",
+    OptionKind::Secret,
+    "password of that key",
+);
 pub(crate) const KEY_PEM: OptionSpec =
     OptionSpec::new("kafka.ssl.key.pem", OptionKind::Secret, "private key of the client, as PEM");
 pub(crate) const KEY_PASSWORD: OptionSpec =
@@ -41,9 +51,7 @@ const ALLOWED: &[&str] = &[
     "client.dns.lookup",
     "client.id",
     "client.rack",
-    "compression.codec",
     "compression.level",
-    "compression.type",
     "connections.max.idle.ms",
     "delivery.timeout.ms",
     "fetch.error.backoff.ms",
@@ -51,6 +59,8 @@ const ALLOWED: &[&str] = &[
     "fetch.message.max.bytes",
     "fetch.min.bytes",
     "fetch.wait.max.ms",
+    "https.ca.location",
+    "https.ca.pem",
     "isolation.level",
     "linger.ms",
     "max.in.flight.requests.per.connection",
@@ -58,7 +68,7 @@ const ALLOWED: &[&str] = &[
     "message.max.bytes",
     "message.timeout.ms",
     "metadata.max.age.ms",
-    "partitioner",
+    "metadata.recovery.rebootstrap.trigger.ms",
     "queue.buffering.max.kbytes",
     "queue.buffering.max.messages",
     "queue.buffering.max.ms",
@@ -73,8 +83,20 @@ const ALLOWED: &[&str] = &[
     "retry.backoff.ms",
     "sasl.mechanism",
     "sasl.mechanisms",
+    "sasl.oauthbearer.assertion.algorithm",
+    "sasl.oauthbearer.assertion.claim.aud",
+    "sasl.oauthbearer.assertion.claim.exp.seconds",
+    "sasl.oauthbearer.assertion.claim.iss",
+    "sasl.oauthbearer.assertion.claim.jti.include",
+    "sasl.oauthbearer.assertion.claim.nbf.seconds",
+    "sasl.oauthbearer.assertion.claim.sub",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.private.key.file",
     "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.config",
     "sasl.oauthbearer.extensions",
+    "sasl.oauthbearer.grant.type",
+    "sasl.oauthbearer.metadata.authentication.type",
     "sasl.oauthbearer.method",
     "sasl.oauthbearer.scope",
     "sasl.oauthbearer.token.endpoint.url",
@@ -92,12 +114,20 @@ const ALLOWED: &[&str] = &[
     "ssl.cipher.suites",
     "ssl.endpoint.identification.algorithm",
     "ssl.key.location",
+    "statistics.interval.ms",
     "topic.metadata.refresh.interval.ms",
 ];
 
 /// Properties that have an option of their own.
-const OWN: &[&str] =
-    &["bootstrap.servers", "sasl.password", "sasl.oauthbearer.client.secret", "ssl.key.pem", "ssl.key.password"];
+const OWN: &[&str] = &[
+    "bootstrap.servers",
+    "sasl.password",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "ssl.key.pem",
+    "ssl.key.password",
+];
 
 /// The brokers to begin with, for the client and for messages.
 pub(crate) fn brokers(options: &Options) -> Result<String> {
@@ -111,10 +141,18 @@ pub(crate) fn brokers(options: &Options) -> Result<String> {
 pub(crate) fn configure(owner: &str, options: &Options, ours: &[(&str, &str)]) -> Result<ClientConfig> {
     let mut config = ClientConfig::new();
     config.set_log_level(RDKafkaLogLevel::Warning);
+    // the client forgets a broker that is away, and asks again which there are only now and then: when the others
+    // go too meanwhile, it begins anew with the ones it was given, after this time and not after 5 minutes
+    config.set("metadata.recovery.rebootstrap.trigger.ms", "15000");
+    config.set("topic.metadata.refresh.interval.ms", "30000");
     for (property, value) in ours {
         config.set(*property, *value);
     }
     for (property, value) in options.with_prefix(PREFIX) {
+        if property == "acks" && !matches!(value, "all" | "-1") {
+            return Err(Error::invalid(format!("table '{owner}': the client property 'kafka.acks' is '{value}'"))
+                .help("it must be all: a record that only some brokers hold is lost with them"));
+        }
         if property == "ssl.endpoint.identification.algorithm" && !value.eq_ignore_ascii_case("https") {
             return Err(refused(owner, property).help("the names in the brokers' certificates are always checked"));
         }
@@ -136,6 +174,7 @@ fn advice(property: &str) -> String {
         "group.id" => "use group_id: the group only shows progress, positions are kept in the checkpoint".into(),
         "auto.offset.reset" => "use starting_offsets".into(),
         "enable.auto.commit" => "positions are kept in the checkpoint".into(),
+        "transaction.timeout.ms" => "use transaction_timeout".into(),
         "transactional.id" | "enable.idempotence" => "use delivery = 'exactly-once' or 'at-least-once'".into(),
         "key.serializer" | "value.serializer" | "key.deserializer" | "value.deserializer" => {
             "use a format, or without one the columns key and value".into()
@@ -180,6 +219,8 @@ mod tests {
             "auto.offset.reset",
             "group.id",
             "sasl.jaas.config",
+            "transaction.timeout.ms",
+            "acks",
         ] {
             let key = format!("kafka.{property}");
             let error = configured(&[(&key, "none")]).unwrap_err();

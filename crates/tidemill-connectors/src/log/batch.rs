@@ -1,6 +1,6 @@
 //! A batch: the records that one append gives to one partition, in one frame. Pure functions.
 //!
-//! Body of the frame (magic `TMB\x01`):
+//! Body of the frame (magic `TMB\x01`, or `TMB\x02` when its records have headers):
 //! ```text
 //! base offset u64    offset of the first record; the others follow without a gap
 //! count       u32    number of records
@@ -8,7 +8,8 @@
 //! flags       u8     bit 0: a marker follows
 //! marker             id length u16, id, epoch u64
 //! records            each: key length u32, value length u32 (4294967295 is null),
-//!                    timestamp i64 (-9223372036854775808: that of the append), key, value
+//!                    timestamp i64 (-9223372036854775808: that of the append), key, value;
+//!                    with headers: headers length u32 (4294967295 is none) before the key, headers at the end
 //! ```
 
 use super::frame::{self, Fields, Frame};
@@ -16,6 +17,8 @@ use tidemill_core::source::Records;
 
 /// Kind and version of a batch.
 pub(crate) const MAGIC: [u8; 4] = *b"TMB\x01";
+/// The same whose records have headers.
+pub(crate) const MAGIC_WITH_HEADERS: [u8; 4] = *b"TMB\x02";
 
 const NULL: u32 = u32::MAX;
 const NO_TIMESTAMP: i64 = i64::MIN;
@@ -29,6 +32,28 @@ pub(crate) struct Builder {
     records: Vec<u8>,
     /// Number of records so far.
     pub(crate) count: u32,
+    /// True when every record has a field of headers.
+    has_headers: bool,
+}
+
+/// A record to append.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogRecord<'a> {
+    /// Its key; the hash of it chooses the partition.
+    pub key: Option<&'a [u8]>,
+    /// Its payload; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// In microseconds since 1970-01-01T00:00:00Z; `None` is the time of the append.
+    pub timestamp: Option<i64>,
+    /// Headers, in the packed form of the topics of this crate.
+    pub headers: Option<&'a [u8]>,
+}
+
+impl LogRecord<'_> {
+    /// Bytes of key, value and headers.
+    pub(crate) fn len(&self) -> usize {
+        [self.key, self.value, self.headers].into_iter().flatten().map(<[u8]>::len).sum()
+    }
 }
 
 impl Builder {
@@ -37,14 +62,30 @@ impl Builder {
         self.records.len()
     }
 
-    /// Adds a record.
-    pub(crate) fn push(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Option<i64>) {
+    /// A builder whose first record is like `record`.
+    pub(crate) fn like(record: &LogRecord<'_>) -> Self {
+        Builder { has_headers: record.headers.is_some(), ..Builder::default() }
+    }
+
+    /// True when the batch has a place for everything `record` holds.
+    pub(crate) fn takes(&self, record: &LogRecord<'_>) -> bool {
+        self.has_headers || record.headers.is_none()
+    }
+
+    /// Adds a record, which the builder [`Builder::takes`].
+    pub(crate) fn push(&mut self, record: &LogRecord<'_>) {
         let length = |part: Option<&[u8]>| part.map_or(NULL, |part| part.len() as u32).to_le_bytes();
-        self.records.extend_from_slice(&length(key));
-        self.records.extend_from_slice(&length(value));
-        self.records.extend_from_slice(&timestamp.unwrap_or(NO_TIMESTAMP).to_le_bytes());
-        self.records.extend_from_slice(key.unwrap_or_default());
-        self.records.extend_from_slice(value.unwrap_or_default());
+        self.records.extend_from_slice(&length(record.key));
+        self.records.extend_from_slice(&length(record.value));
+        self.records.extend_from_slice(&record.timestamp.unwrap_or(NO_TIMESTAMP).to_le_bytes());
+        if self.has_headers {
+            self.records.extend_from_slice(&length(record.headers));
+        }
+        self.records.extend_from_slice(record.key.unwrap_or_default());
+        self.records.extend_from_slice(record.value.unwrap_or_default());
+        if self.has_headers {
+            self.records.extend_from_slice(record.headers.unwrap_or_default());
+        }
         self.count += 1;
     }
 
@@ -59,7 +100,7 @@ impl Builder {
             frame::put_marker(&mut body, id, epoch);
         }
         body.extend_from_slice(&self.records);
-        frame::seal(MAGIC, &body)
+        frame::seal(if self.has_headers { MAGIC_WITH_HEADERS } else { MAGIC }, &body)
     }
 }
 
@@ -74,6 +115,8 @@ pub(crate) struct Head {
     pub(crate) appended_micros: i64,
     /// Who wrote it, and in which epoch.
     pub(crate) marker: Option<(String, u64)>,
+    /// True when its records have headers.
+    has_headers: bool,
 }
 
 impl Head {
@@ -96,12 +139,13 @@ pub(crate) enum Step {
 
 /// Looks at the batch at `at`, which is not the end of `bytes`.
 pub(crate) fn look(bytes: &[u8], at: usize) -> Step {
-    match frame::look(MAGIC, bytes, at) {
+    let has_headers = bytes[at..].starts_with(&MAGIC_WITH_HEADERS);
+    match frame::look(if has_headers { MAGIC_WITH_HEADERS } else { MAGIC }, bytes, at) {
         Frame::Incomplete(needed) => Step::Incomplete(needed),
         Frame::Damaged { why, .. } => Step::Damaged(why),
         Frame::Whole(body) => {
             let mut fields = Fields(&bytes[body.clone()]);
-            match head(&mut fields) {
+            match head(&mut fields, has_headers) {
                 Some(head) => Step::Batch { head, records: body.end - fields.0.len(), end: body.end },
                 None => Step::Damaged("a head that does not fit its body"),
             }
@@ -112,20 +156,21 @@ pub(crate) fn look(bytes: &[u8], at: usize) -> Step {
 /// The head of the batch that starts a segment, from its first bytes; the checksum is not looked at.
 pub(crate) fn peek(bytes: &[u8]) -> Option<Head> {
     let mut fields = Fields(bytes);
-    (fields.bytes(4)? == MAGIC).then_some(())?;
+    let magic = fields.bytes(4)?;
+    (magic == MAGIC || magic == MAGIC_WITH_HEADERS).then_some(())?;
     fields.bytes(8)?;
-    head(&mut fields)
+    head(&mut fields, magic == MAGIC_WITH_HEADERS)
 }
 
 /// Bytes that [`peek`] needs when the id of the marker is of usual length.
 pub(crate) const PEEK_BYTES: usize = 4096;
 
-fn head(fields: &mut Fields<'_>) -> Option<Head> {
+fn head(fields: &mut Fields<'_>, has_headers: bool) -> Option<Head> {
     let (base, count) = (fields.u64()?, fields.u32()?);
     let appended_micros = fields.u64()? as i64;
     let marker = if fields.u8()? & HAS_MARKER == 0 { None } else { Some(fields.marker()?) };
     base.checked_add(u64::from(count))?;
-    Some(Head { base, count, appended_micros, marker })
+    Some(Head { base, count, appended_micros, marker, has_headers })
 }
 
 /// Adds the records of a batch with offsets in `wanted` to `out`, whose ranges point into `bytes`.
@@ -143,20 +188,30 @@ pub(crate) fn records(
         let (Some(key), Some(value), Some(timestamp)) = (fields.u32(), fields.u32(), fields.u64()) else {
             return false;
         };
+        let Some(headers) = (if head.has_headers { fields.u32() } else { Some(NULL) }) else { return false };
         let start = end - fields.0.len();
         let part = |length: u32| if length == NULL { 0 } else { length as usize };
-        let (middle, after) = (start + part(key), start + part(key) + part(value));
+        let middle = start + part(key);
+        let (last, after) = (middle + part(value), middle + part(value) + part(headers));
         if after > end {
             return false;
         }
         if wanted.contains(&offset) {
             out.keys.push((key != NULL).then_some(start..middle));
-            out.values.push((value != NULL).then_some(middle..after));
+            out.values.push((value != NULL).then_some(middle..last));
+            if head.has_headers {
+                // records before them in the piece may be of batches without
+                out.headers.resize(out.offsets.len(), None);
+                out.headers.push((headers != NULL).then_some(last..after));
+            }
             out.offsets.push(offset);
             let timestamp = timestamp as i64;
             out.timestamps.push(if timestamp == NO_TIMESTAMP { head.appended_micros } else { timestamp });
         }
         at = after;
+    }
+    if !out.headers.is_empty() {
+        out.headers.resize(out.offsets.len(), None);
     }
     at == end
 }
@@ -168,9 +223,9 @@ mod tests {
     #[test]
     fn a_batch_reads_back_as_it_was_written() {
         let mut builder = Builder::default();
-        builder.push(Some(b"k"), Some(b"one"), Some(5));
-        builder.push(None, Some(b""), None);
-        builder.push(Some(b""), None, None);
+        builder.push(&LogRecord { key: Some(b"k"), value: Some(b"one"), timestamp: Some(5), headers: None });
+        builder.push(&LogRecord { value: Some(b""), ..LogRecord::default() });
+        builder.push(&LogRecord { key: Some(b""), ..LogRecord::default() });
         let bytes = builder.seal(40, 1_000, Some(("tidemill/q/s/i", 7)));
         let Step::Batch { head, records: at, end } = look(&bytes, 0) else { panic!("no batch") };
         assert_eq!(head.marker, Some(("tidemill/q/s/i".into(), 7)));
@@ -182,9 +237,31 @@ mod tests {
     }
 
     #[test]
+    fn batches_with_and_without_headers_stand_side_by_side() {
+        let plain = LogRecord { value: Some(b"plain"), ..LogRecord::default() };
+        let rich = LogRecord { value: Some(b"rich"), headers: Some(b"h"), ..LogRecord::default() };
+        let (mut first, mut second) = (Builder::like(&plain), Builder::like(&rich));
+        assert!(!first.takes(&rich) && second.takes(&plain));
+        first.push(&plain);
+        second.push(&rich);
+        second.push(&plain);
+        let mut bytes = first.seal(0, 1, None);
+        bytes.extend(second.seal(1, 1, None));
+        let mut out = Records { data: bytes.clone().into(), ..Records::default() };
+        let mut at = 0;
+        while at < bytes.len() {
+            let Step::Batch { head, records: from, end } = look(&bytes, at) else { panic!("no batch") };
+            assert!(records(&bytes, &head, from, end, &(0..9), &mut out));
+            at = end;
+        }
+        assert_eq!((0..3).map(|at| out.headers(at)).collect::<Vec<_>>(), [None, Some(&b"h"[..]), None]);
+        assert_eq!((out.value(1), out.value(2)), (Some(&b"rich"[..]), Some(&b"plain"[..])));
+    }
+
+    #[test]
     fn a_count_beyond_the_records_is_noticed() {
         let mut builder = Builder::default();
-        builder.push(None, Some(b"x"), None);
+        builder.push(&LogRecord { value: Some(b"x"), ..LogRecord::default() });
         builder.count = 2;
         let bytes = builder.seal(0, 0, None);
         let Step::Batch { head, records: at, end } = look(&bytes, 0) else { panic!("no batch") };

@@ -12,6 +12,7 @@
 //!   <partition>/<base offset>.log  segments: batches one after the other (batch.rs)
 //!   commits/<sequence>.log         what is committed: one frame an append (commits.rs)
 //!   published                      sequence of the newest durable commit (published.rs)
+//!   readers/<name>                 what a reader has committed, which retention keeps its hands off (readers.rs)
 //! ```
 //! Numbers in names have 20 digits. An append goes in this order, each step durable before the next:
 //! batches into the segments; one commit frame with the end offset of every partition and the writer's
@@ -27,18 +28,22 @@
 
 mod batch;
 mod commits;
-mod frame;
+pub(crate) mod frame;
 mod partition;
 mod published;
 mod reader;
+pub(crate) mod readers;
 mod segment;
 mod sink;
-mod source;
+pub(crate) mod source;
 mod topic;
 mod watch;
 mod writer;
 
-pub use reader::LogReader;
+pub use batch::LogRecord;
+pub use reader::{LogReader, PartitionReader};
+pub use readers::KnownReader;
 pub use sink::LogSinkConnector;
 pub use source::LogSourceConnector;
+pub use topic::topics;
 pub use writer::{Append, Durability, LogWriter, TopicOptions};

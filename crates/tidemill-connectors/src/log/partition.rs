@@ -10,6 +10,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tidemill_core::{Error, Result};
 
+/// What is kept of a partition.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    /// Segments whose last record was appended before may go; `None`: none for their age.
+    pub(crate) oldest: Option<i64>,
+    /// The oldest segments beyond so many bytes may go; `None`: none for their size.
+    pub(crate) bytes: Option<u64>,
+    /// Records from this offset on stay.
+    pub(crate) floor: u64,
+}
+
 /// One partition, open for appending.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -78,22 +89,22 @@ impl Partition {
 
     /// Makes what was written durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.open.sync_data().map_err(|cause| self.failed("sync", cause))
+        let synced = self.open.sync_data();
+        synced.map_err(|cause| Error::unsynced(format!("cannot sync {}", self.newest().display()), cause))
     }
 
-    /// Deletes the oldest segments: those whose last record was appended before `oldest_micros`, and
-    /// those beyond `bytes_max`.
-    pub(crate) fn retain(&mut self, oldest_micros: Option<i64>, bytes_max: Option<u64>) -> Result<()> {
+    /// Deletes the oldest segments that nothing keeps.
+    pub(crate) fn retain(&mut self, keeping: &Keeping) -> Result<()> {
         let mut deleted = false;
         while let [(base, _), (next, _), ..] = *self.segments.make_contiguous() {
             let total: u64 = self.segments.iter().map(|(_, bytes)| bytes).sum();
-            let is_too_much = bytes_max.is_some_and(|most| total > most);
+            let is_too_much = keeping.bytes.is_some_and(|most| total > most);
             // the first batch of the next segment is younger than the last one of this
-            let is_too_old = match oldest_micros {
+            let is_too_old = match keeping.oldest {
                 Some(oldest) => begun(&self.directory, next)?.is_some_and(|appended| appended < oldest),
                 None => false,
             };
-            if !is_too_much && !is_too_old {
+            if next > keeping.floor || !(is_too_much || is_too_old) {
                 break;
             }
             delete(&self.directory, base)?;
@@ -104,8 +115,12 @@ impl Partition {
     }
 
     fn failed(&self, what: &str, cause: std::io::Error) -> Error {
-        let base = self.segments.back().map_or(0, |(base, _)| *base);
-        Error::io(format!("cannot {what} {}", self.directory.join(name(base)).display()), cause)
+        Error::io(format!("cannot {what} {}", self.newest().display()), cause)
+    }
+
+    /// The file that is written to.
+    fn newest(&self) -> PathBuf {
+        self.directory.join(name(self.segments.back().map_or(0, |(base, _)| *base)))
     }
 }
 

@@ -5,6 +5,7 @@
 use super::batch;
 use super::commits::Follower;
 use super::published;
+use super::readers::{self, KnownReader};
 use super::segment::{Batch, Segment, list, name};
 use super::topic::{Identity, Paths, missing};
 use bytes::Bytes;
@@ -36,7 +37,7 @@ impl LogReader {
         let path = paths.published();
         let published =
             File::open(&path).map_err(|cause| Error::io(format!("cannot open {}", path.display()), cause))?;
-        let partitions = (0..identity.partitions).map(|partition| {
+        let partitions = (0..identity.all() as u32).map(|partition| {
             Arc::new(PartitionReader {
                 topic: topic.to_owned(),
                 partition,
@@ -76,7 +77,20 @@ impl LogReader {
 
     /// End offset of every partition, as of the last refresh.
     pub fn ends(&self) -> &[u64] {
-        &self.follower.state().ends
+        let ends = &self.follower.state().ends;
+        &ends[..ends.len().min(self.identity.partitions as usize)]
+    }
+
+    /// The reader of an internal partition, and its end offset.
+    ///
+    /// # Errors
+    /// No such partition.
+    pub(crate) fn internal(&self, number: u32) -> Result<(&Arc<PartitionReader>, u64)> {
+        let at = (self.identity.partitions + number) as usize;
+        match (self.partitions.get(at), self.follower.state().ends.get(at)) {
+            (Some(reader), Some(end)) => Ok((reader, *end)),
+            _ => Err(Error::bug(format!("topic '{}' has no internal partition {number}", self.paths.topic))),
+        }
     }
 
     /// True when a refresh would bring something, or an error.
@@ -90,10 +104,43 @@ impl LogReader {
     /// # Errors
     /// No such partition.
     pub fn partition(&self, partition: u32) -> Result<&Arc<PartitionReader>> {
-        self.partitions.get(partition as usize).ok_or_else(|| {
-            let (topic, count) = (&self.paths.topic, self.partitions.len());
+        let open = &self.partitions[..self.identity.partitions as usize];
+        open.get(partition as usize).ok_or_else(|| {
+            let (topic, count) = (&self.paths.topic, open.len());
             Error::new(Kind::Data, format!("topic '{topic}' has {count} partitions and no partition {partition}"))
         })
+    }
+
+    /// Number of commits so far.
+    pub fn commits(&self) -> u64 {
+        self.follower.state().sequence
+    }
+
+    /// Every writer that has committed with a marker, and its newest epoch.
+    pub fn writers(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.follower.state().writers.iter().map(|(id, epoch)| (id.as_str(), *epoch))
+    }
+
+    /// What its readers have committed.
+    ///
+    /// # Errors
+    /// That cannot be read.
+    pub fn readers(&self) -> Result<Vec<KnownReader>> {
+        readers::known(&self.paths)
+    }
+
+    /// Forgets a reader that does not run, so that retention waits for it no more; false when there is none of the
+    /// name.
+    ///
+    /// # Errors
+    /// It runs, or cannot be forgotten.
+    pub fn forget_reader(&self, name: &str) -> Result<bool> {
+        readers::forget(&self.paths, name)
+    }
+
+    /// Where the parts of the topic are.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// Refuses a topic that is not the one that was opened.
@@ -134,6 +181,14 @@ impl PartitionReader {
     /// The directory cannot be read.
     pub fn start(&self) -> Result<u64> {
         Ok(list(&self.directory)?.first().copied().unwrap_or(0))
+    }
+
+    /// Number of segments.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn segments(&self) -> Result<usize> {
+        Ok(list(&self.directory)?.len())
     }
 
     /// Bytes of all segments.

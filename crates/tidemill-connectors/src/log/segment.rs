@@ -31,6 +31,24 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<u64>> {
     Ok(bases)
 }
 
+/// Names of the plain files in `directory`, ascending; none when it is not there.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(crate) fn list_names(directory: &Path) -> Result<Vec<String>> {
+    let failed = |cause| Error::io(format!("cannot list {}", directory.display()), cause);
+    let entries = match std::fs::read_dir(directory) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(failed)?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// A batch in the bytes of a [`Loaded`].
 #[derive(Debug)]
 pub(crate) struct Batch {

@@ -1,11 +1,14 @@
 //! The log as a sink: an epoch's rows and its number in one append.
 
+use super::batch::LogRecord;
 use super::writer::{Append, Durability, LogWriter, TopicOptions};
 use crate::marker;
-use crate::topics::payload::RecordEncoder;
+use crate::topics::headers;
+use crate::topics::key::KEY_FORMAT;
+use crate::topics::payload::{HEADERS, RecordEncoder};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
 use tidemill_core::sink::{Marker, Sink, SinkConnector, SinkRequest, Writer};
@@ -27,8 +30,10 @@ static DESCRIPTION: Description = Description {
         OptionSpec::new(
             "key",
             OptionKind::Text,
-            "the column that becomes the record's key; its hash chooses the partition",
+            "the column that becomes the record's key, or several with commas between: then a JSON object of them; \
+             its hash chooses the partition",
         ),
+        KEY_FORMAT,
         OptionSpec::new(
             "durability",
             OptionKind::Choice(&["synced", "cached"]),
@@ -36,12 +41,23 @@ static DESCRIPTION: Description = Description {
         )
         .default("synced"),
         OptionSpec::new("segment_bytes", OptionKind::Bytes, "size at which the next file is begun").default("64MiB"),
-        OptionSpec::new("retention", OptionKind::Duration, "how long records are kept; for ever when not given"),
+        HEADERS,
+        OptionSpec::new(
+            "retention",
+            OptionKind::Duration,
+            "how long records are kept, and longer while a reader has not committed them; for ever when not given",
+        ),
         OptionSpec::new(
             "retention_bytes",
             OptionKind::Bytes,
-            "bytes a partition keeps, the newest ones; all when not given",
+            "bytes a partition keeps, the newest ones, and more while a reader has not committed them; all when not given",
         ),
+        OptionSpec::new(
+            "reader_expiry",
+            OptionKind::Duration,
+            "a reader that has not run for so long is waited for no more",
+        )
+        .default("7 days"),
     ],
     example: "connector = 'log', path = 'data/log', topic = 'results', key = 'user_id', format = 'json'",
 };
@@ -70,8 +86,13 @@ impl SinkConnector for LogSinkConnector {
         &DESCRIPTION
     }
 
+    fn local_directory(&self, options: &Options) -> Option<PathBuf> {
+        options.text("path").map(PathBuf::from)
+    }
+
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {
         let encoder = RecordEncoder::new(&request)?;
+        encoder.prepare().await?;
         let options = &request.options;
         let path = options.required("path")?.to_owned();
         let topic = options.required("topic")?.to_owned();
@@ -88,15 +109,18 @@ impl SinkConnector for LogSinkConnector {
 
 fn topic_options(options: &Options) -> Result<TopicOptions> {
     let partitions = options.integer("partitions").map(u32::try_from).transpose();
+    let usual = TopicOptions::default();
     Ok(TopicOptions {
         partitions: partitions.map_err(|_| Error::invalid("option 'partitions' is too large"))?,
-        segment_bytes_max: options.bytes("segment_bytes").unwrap_or(TopicOptions::default().segment_bytes_max),
+        segment_bytes_max: options.bytes("segment_bytes").unwrap_or(usual.segment_bytes_max),
         retention: options.duration("retention"),
         retention_bytes: options.bytes("retention_bytes"),
+        reader_expiry: options.duration("reader_expiry").unwrap_or(usual.reader_expiry),
         durability: match options.required("durability")?.to_ascii_lowercase().as_str() {
             "cached" => Durability::Cached,
             _ => Durability::Synced,
         },
+        internal: usual.internal,
     })
 }
 
@@ -110,7 +134,21 @@ struct LogSink {
 impl LogSink {
     fn encode(&self, append: &mut Append, rows: &RecordBatch) -> Result<()> {
         let encoded = self.encoder.encode(rows)?;
-        (0..encoded.count).try_for_each(|at| append.push_by_key(encoded.key(at), encoded.value(at), None))
+        let mut packed = Vec::new();
+        (0..encoded.count).try_for_each(|at| {
+            packed.clear();
+            let headers = encoded.headers(at).map(|list| headers::pack(list, &mut packed));
+            let record = LogRecord {
+                key: encoded.key(at),
+                value: encoded.value(at),
+                timestamp: None,
+                headers: headers.map(|()| packed.as_slice()),
+            };
+            match encoded.partition(at) {
+                Some(partition) => append.push(partition as u32, &record),
+                None => append.push_by_key(&record),
+            }
+        })
     }
 }
 

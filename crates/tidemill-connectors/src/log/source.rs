@@ -1,11 +1,13 @@
 //! The log as a source: topics of records with offsets.
 
 use super::reader::LogReader;
+use super::readers::Registration;
 use super::topic::names as topic_names;
 use super::watch::Watch;
 use crate::topics::starting::{Start, Starting};
 use crate::topics::{check_subscribed, columns, limit, names, split, topic_partition};
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +41,12 @@ static DESCRIPTION: Description = Description {
             "stop when records that were not read yet are gone; false goes on with a warning",
         )
         .default("true"),
+        OptionSpec::new(
+            "reader",
+            OptionKind::Text,
+            "the name under which the topic notes what this query has committed, so that retention does not delete what it \
+             has not read; default: the table's name",
+        ),
     ],
     example: "connector = 'log', path = 'data/log', topic = 'events', format = 'json'",
 };
@@ -58,54 +66,141 @@ impl SourceConnector for LogSourceConnector {
     }
 
     async fn open(&self, request: SourceRequest) -> Result<Box<dyn Source>> {
-        Ok(Box::new(LogSource::open(request)?))
+        let options = &request.options;
+        let rows = match &request.framing {
+            None => Some(plain_rows(&request.table, &request.schema)?),
+            Some(_) => None,
+        };
+        let reading = Reading {
+            root: PathBuf::from(options.required("path")?),
+            topics: names(options.required("topic")?),
+            starting: Starting::parse(options.required("starting_offsets")?)?,
+            records_max: options.integer("max_offsets_per_trigger"),
+            fail_on_data_loss: options.boolean("fail_on_data_loss"),
+            reader: options.text("reader").unwrap_or(&request.table).to_owned(),
+            rows,
+            table: request.table,
+        };
+        Ok(Box::new(LogSource::open(reading, &request.resume_from)?))
     }
 }
 
-struct LogSource {
-    root: PathBuf,
+/// Makes rows of the records of one partition, for a table without a format.
+pub(crate) type Rows = Box<dyn Fn(&Records, &str, u32) -> Result<RecordBatch> + Send + Sync>;
+
+/// Rows of Spark's columns, and `headers`.
+///
+/// # Errors
+/// A column that is none of these.
+pub(crate) fn plain_rows(table: &str, schema: &SchemaRef) -> Result<Rows> {
+    columns::check(table, schema, &columns::schema_with_headers())?;
+    let schema = schema.clone();
+    Ok(Box::new(move |records, topic, partition| columns::rows(&schema, records, topic, partition, 1)))
+}
+
+/// What is read, and how.
+pub(crate) struct Reading {
+    /// The table's name, for messages.
+    pub(crate) table: String,
+    pub(crate) root: PathBuf,
+    pub(crate) topics: Vec<String>,
+    pub(crate) starting: Starting,
+    pub(crate) records_max: Option<u64>,
+    pub(crate) fail_on_data_loss: bool,
+    /// Under which name the topic notes what is committed.
+    pub(crate) reader: String,
+    /// For a table without a format.
+    pub(crate) rows: Option<Rows>,
+}
+
+/// Topics of the log, read.
+pub(crate) struct LogSource {
+    reading: Reading,
     topics: BTreeMap<String, LogReader>,
-    starting: Starting,
-    records_max: Option<u64>,
-    fail_on_data_loss: bool,
-    /// The columns of a table without a format.
-    rows: Option<SchemaRef>,
+    /// Where what is committed is noted, by topic, except where the directory may only be read. `None` as long as
+    /// nothing was: a table that is read once keeps nothing from being deleted.
+    registrations: Option<BTreeMap<String, Registration>>,
     watch: Watch,
     /// False until a plan has taken all there is.
     drained: bool,
 }
 
 impl LogSource {
-    fn open(request: SourceRequest) -> Result<LogSource> {
-        let options = &request.options;
-        let root = PathBuf::from(options.required("path")?);
+    /// Opens the topics, at the positions of a checkpoint.
+    ///
+    /// # Errors
+    /// A topic that is not there, or a position of one that is not read.
+    pub(crate) fn open(reading: Reading, resume_from: &Offsets) -> Result<LogSource> {
         let mut watch = Watch::new();
         let mut topics = BTreeMap::new();
-        for topic in names(options.required("topic")?) {
-            let reader = LogReader::open(&root, &topic)?;
-            watch.add(&root.join(&topic));
-            topics.insert(topic, reader);
+        for topic in &reading.topics {
+            let reader = LogReader::open(&reading.root, topic)?;
+            watch.add(&reading.root.join(topic));
+            topics.insert(topic.clone(), reader);
         }
         if topics.is_empty() {
-            let there = topic_names(&root).unwrap_or_default().join(", ");
-            return Err(Error::invalid(format!("table '{}' names no topic", request.table))
-                .help(format!("topics in {}: {there}", root.display())));
+            let there = topic_names(&reading.root).unwrap_or_default().join(", ");
+            return Err(Error::invalid(format!("table '{}' names no topic", reading.table))
+                .help(format!("topics in {}: {there}", reading.root.display())));
         }
-        check_subscribed(&request.table, &request.resume_from, |topic| topics.contains_key(topic))?;
-        let rows = request.framing.is_none().then_some(request.schema);
-        if let Some(schema) = &rows {
-            columns::check(&request.table, schema)?;
+        check_subscribed(&reading.table, resume_from, |topic, _| topics.contains_key(topic))?;
+        let mut source = LogSource { reading, topics, registrations: None, watch, drained: false };
+        if !resume_from.0.is_empty() {
+            source.note(resume_from)?;
         }
-        Ok(LogSource {
-            root,
-            topics,
-            starting: Starting::parse(options.required("starting_offsets")?)?,
-            records_max: options.integer("max_offsets_per_trigger"),
-            fail_on_data_loss: options.boolean("fail_on_data_loss"),
-            rows,
-            watch,
-            drained: false,
-        })
+        Ok(source)
+    }
+
+    /// Makes the topics know this reader.
+    fn register(&self) -> Result<BTreeMap<String, Registration>> {
+        let mut registrations = BTreeMap::new();
+        for (topic, reader) in &self.topics {
+            match Registration::open(reader.paths(), &self.reading.reader) {
+                Ok(registration) => {
+                    registrations.insert(topic.clone(), registration);
+                }
+                Err(error) if matches!(error.kind(), Kind::Denied | Kind::Io) => {
+                    let error = error.chain();
+                    tracing::warn!(topic, error, "retention cannot be told what this reader has committed");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(registrations)
+    }
+
+    /// Tells the topics what is committed.
+    fn note(&mut self, offsets: &Offsets) -> Result<()> {
+        let registrations = match self.registrations.take() {
+            Some(registrations) => registrations,
+            None => self.register()?,
+        };
+        for (topic, registration) in &registrations {
+            let partitions = self.topics.get(topic).map_or(0, |reader| reader.ends().len() as u32);
+            let positions: Vec<u64> =
+                (0..partitions).map(|partition| offsets.get(&split(topic, partition)).unwrap_or(0)).collect();
+            registration.note(&positions)?;
+        }
+        self.registrations = Some(registrations);
+        Ok(())
+    }
+
+    /// Positions between `from` and the newest, and the bytes of them, estimated by the mean size of the records that
+    /// are kept.
+    ///
+    /// # Errors
+    /// A topic cannot be looked at.
+    pub(crate) fn backlog_bytes(&self, from: &Offsets) -> Result<u64> {
+        let mut bytes = 0;
+        for (topic, reader) in &self.topics {
+            for (end, partition) in reader.ends().iter().zip(0..) {
+                let part = reader.partition(partition)?;
+                let (start, size) = (part.start()?, part.bytes()?);
+                let open = end.saturating_sub(from.get(&split(topic, partition)).unwrap_or(0).max(start));
+                bytes += (u128::from(size) * u128::from(open) / u128::from((end - start.min(*end)).max(1))) as u64;
+            }
+        }
+        Ok(bytes)
     }
 
     fn reader(&self, split: &str) -> Result<(&LogReader, u32)> {
@@ -117,7 +212,7 @@ impl LogSource {
 
     /// Where a partition that the checkpoint does not know begins.
     fn first(&self, topic: &str, partition: u32, start: u64, end: u64) -> Result<u64> {
-        match self.starting.of(topic, partition)? {
+        match self.reading.starting.of(topic, partition)? {
             Start::Earliest => Ok(start),
             Start::Latest => Ok(end),
             Start::At(offset) if (start..=end).contains(&offset) => Ok(offset),
@@ -132,13 +227,13 @@ impl LogSource {
         if (start..=end).contains(&from) {
             return Ok(from);
         }
-        let place = format!("topic '{topic}' in {}, partition {partition}", self.root.display());
+        let place = format!("topic '{topic}' in {}, partition {partition}", self.reading.root.display());
         let message = if from < start {
             format!("{place}: offsets {from} to {start} were deleted before they were read")
         } else {
             format!("{place}: the position is {from}, and the log ends at {end}: it was made again or cut")
         };
-        if self.fail_on_data_loss {
+        if self.reading.fail_on_data_loss {
             return Err(Error::new(Kind::Data, message)
                 .help("set fail_on_data_loss = 'false' to go on with what is there, or start with a new checkpoint"));
         }
@@ -175,6 +270,9 @@ impl Source for LogSource {
 
     async fn plan(&mut self, from: &Offsets, ask: &Ask) -> Result<Vec<SplitRange>> {
         let latest = self.latest().await?;
+        if self.registrations.is_none() && (ask.rate_limited || ask.until.is_none()) {
+            self.note(from)?;
+        }
         let mut ranges = Vec::new();
         for (split, end) in &latest.0 {
             let (reader, partition) = self.reader(split)?;
@@ -194,15 +292,15 @@ impl Source for LogSource {
                 Some(None) => continue,
             };
             // a beginning that would be another one after a restart is pinned by an empty range
-            let pins = from.get(split).is_none() && self.starting.of(topic, partition)? != Start::Earliest;
+            let pins = from.get(split).is_none() && self.reading.starting.of(topic, partition)? != Start::Earliest;
             if to > position || pins {
                 let tag = reader.id().to_owned();
-                ranges.push(SplitRange { split: split.clone(), from: position, to, tag });
+                ranges.push(SplitRange { tag, ..SplitRange::new(split.clone(), position, to) });
             }
         }
         let wanted: u64 = ranges.iter().map(SplitRange::len).sum();
         let fitting = self.records_in(&ranges, ask.bytes_max)?;
-        let most = self.records_max.filter(|_| ask.rate_limited).map_or(fitting, |most| most.min(fitting));
+        let most = self.reading.records_max.filter(|_| ask.rate_limited).map_or(fitting, |most| most.min(fitting));
         self.drained = wanted <= most;
         Ok(limit::share(ranges, most.max(1)))
     }
@@ -218,18 +316,18 @@ impl Source for LogSource {
         }
         let part = reader.partition(partition)?.clone();
         let mut wanted = range.from..range.to;
-        if !self.fail_on_data_loss {
+        if !self.reading.fail_on_data_loss {
             wanted.start = wanted.start.max(part.start()?).min(wanted.end);
         }
         let pieces = tokio::task::spawn_blocking(move || part.read(&wanted)).await;
         let pieces = pieces.context(Kind::Bug, || format!("the thread that reads {range} ended early"))??;
         let (topic, partition) = topic_partition(&range.split)?;
         let chunk = |records: Records| -> Result<Chunk> {
-            let body = match &self.rows {
+            let body = match &self.reading.rows {
                 None => Body::Records(records),
-                Some(schema) => Body::Rows {
+                Some(rows) => Body::Rows {
                     at: records.offsets.first().copied().unwrap_or(range.from),
-                    rows: columns::rows(schema, &records, topic, partition, 1)?,
+                    rows: rows(&records, topic, partition)?,
                 },
             };
             Ok(Chunk { split: range.split.clone(), body })
@@ -241,5 +339,9 @@ impl Source for LogSource {
         if self.drained {
             self.watch.until(|| self.topics.values().any(LogReader::has_news)).await;
         }
+    }
+
+    async fn release(&mut self, offsets: &Offsets) -> Result<()> {
+        self.note(offsets)
     }
 }

@@ -20,6 +20,14 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     /// Number of partitions.
     pub(crate) partitions: u32,
+    /// Number of partitions behind them that are its writer's own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) internal: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Where the parts of one topic are.
@@ -60,6 +68,10 @@ impl Paths {
         self.directory().join("published")
     }
 
+    pub(crate) fn readers(&self) -> PathBuf {
+        self.directory().join("readers")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.directory().join("lock")
     }
@@ -74,11 +86,16 @@ impl Identity {
     ///
     /// # Errors
     /// Too many partitions, or none.
-    pub(crate) fn mint(partitions: u32) -> Result<Identity> {
+    pub(crate) fn mint(partitions: u32, internal: u32) -> Result<Identity> {
         if partitions == 0 || partitions > PARTITIONS_MAX {
             return Err(Error::invalid(format!("a topic has 1 to {PARTITIONS_MAX} partitions, not {partitions}")));
         }
-        Ok(Identity { version: VERSION, id: uuid::Uuid::new_v4().to_string(), partitions })
+        Ok(Identity { version: VERSION, id: uuid::Uuid::new_v4().to_string(), partitions, internal })
+    }
+
+    /// Number of all partitions.
+    pub(crate) fn all(&self) -> usize {
+        (self.partitions + self.internal) as usize
     }
 
     /// The identity of a topic; `None` when there is no such topic (yet).
@@ -133,6 +150,13 @@ pub(crate) fn missing(paths: &Paths) -> Error {
 ///
 /// # Errors
 /// The directory cannot be read.
+pub fn topics(root: &Path) -> Result<Vec<String>> {
+    names(root).map_err(|cause| {
+        Error::io(format!("cannot list the log in {}", root.display()), cause)
+            .help("a log is a directory of topics: see option 'path' of the connector 'log'")
+    })
+}
+
 pub(crate) fn names(root: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root)? {

@@ -3,10 +3,11 @@
 //! After a failed append the outcome is unknown and the writer refuses further ones: opening the topic
 //! again settles it.
 
-use super::batch::Builder;
+use super::batch::{Builder, LogRecord};
 use super::commits::{self, Committed, Follower};
-use super::partition::Partition;
+use super::partition::{Keeping, Partition};
 use super::published;
+use super::readers;
 use super::segment::{list, name};
 use super::topic::{Identity, Paths};
 use crate::durable::Disk;
@@ -44,8 +45,13 @@ pub struct TopicOptions {
     pub retention: Option<Duration>,
     /// The oldest segments of a partition beyond this size are deleted.
     pub retention_bytes: Option<u64>,
+    /// A reader that has not run for so long no longer keeps segments from being deleted.
+    pub reader_expiry: Duration,
     /// How much an acknowledged append survives.
     pub durability: Durability,
+    /// Partitions behind the others that no reader is told of, fixed when the topic is made; each is kept for the
+    /// time beside it, whatever `retention` says.
+    pub internal: Vec<Duration>,
 }
 
 impl Default for TopicOptions {
@@ -55,6 +61,8 @@ impl Default for TopicOptions {
             segment_bytes_max: 64 << 20,
             retention: None,
             retention_bytes: None,
+            reader_expiry: Duration::from_secs(7 * 24 * 3600),
+            internal: Vec::new(),
             durability: Durability::Synced,
         }
     }
@@ -64,57 +72,68 @@ impl Default for TopicOptions {
 #[derive(Debug)]
 pub struct Append {
     partitions: Vec<Vec<Builder>>,
+    /// How many of them are not internal.
+    open: u32,
     next: u64,
 }
 
 impl Append {
-    /// Adds a record to `partition`. `timestamp` is in microseconds since 1970-01-01T00:00:00Z; without
-    /// one the record has that of the append.
+    /// Adds a record to `partition`.
     ///
     /// # Errors
     /// A record of more than 64 MiB, or no such partition.
-    pub fn push(
-        &mut self,
-        partition: u32,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        timestamp: Option<i64>,
-    ) -> Result<()> {
-        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+    pub fn push(&mut self, partition: u32, record: &LogRecord<'_>) -> Result<()> {
+        let count = self.open;
+        if partition >= count {
+            return Err(Error::new(
+                Kind::Data,
+                format!("a record is for partition {partition} of a topic with {count} partitions"),
+            ));
+        }
+        self.add(partition, record)
+    }
+
+    fn add(&mut self, partition: u32, record: &LogRecord<'_>) -> Result<()> {
+        let bytes = record.len();
         if bytes > RECORD_BYTES_MAX {
             return Err(Error::new(Kind::Data, format!("a record of {bytes} bytes is too large for the log"))
                 .help(format!("a record may have {RECORD_BYTES_MAX} bytes")));
         }
-        let count = self.partitions.len();
-        let batches = self.partitions.get_mut(partition as usize).ok_or_else(|| {
-            Error::bug(format!("a record for partition {partition} of a topic with {count} partitions"))
-        })?;
+        let batches = self.partitions.get_mut(partition as usize);
+        let batches =
+            batches.ok_or_else(|| Error::bug(format!("an append to partition {partition}, which is none")))?;
         match batches.last_mut() {
-            Some(batch) if batch.len() + bytes <= BATCH_BYTES => batch.push(key, value, timestamp),
+            Some(batch) if batch.len() + bytes <= BATCH_BYTES && batch.takes(record) => batch.push(record),
             _ => {
-                let mut batch = Builder::default();
-                batch.push(key, value, timestamp);
+                let mut batch = Builder::like(record);
+                batch.push(record);
                 batches.push(batch);
             }
         }
         Ok(())
     }
 
-    /// Adds a record to the partition that its key's hash names (CRC-32), or in
-    /// turn when it has no key.
+    /// Adds a record to the partition that its key's hash names (CRC-32), or in turn when it has no key.
     ///
     /// # Errors
     /// As [`Append::push`].
-    pub fn push_by_key(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Option<i64>) -> Result<()> {
-        let count = self.partitions.len() as u64;
-        let turn = match key {
+    pub fn push_by_key(&mut self, record: &LogRecord<'_>) -> Result<()> {
+        let turn = match record.key {
             Some(key) => u64::from(crc32fast::hash(key)),
             None => {
                 self.next += 1;
                 self.next - 1
             }
         };
-        self.push((turn % count) as u32, key, value, timestamp)
+        self.push((turn % u64::from(self.open)) as u32, record)
+    }
+
+    /// Adds a record to an internal partition.
+    ///
+    /// # Errors
+    /// As [`Append::push`].
+    pub(crate) fn push_internal(&mut self, number: u32, record: &LogRecord<'_>) -> Result<()> {
+        self.add(self.open + number, record)
     }
 }
 
@@ -124,6 +143,8 @@ pub struct LogWriter {
     paths: Paths,
     options: TopicOptions,
     partitions: Vec<Partition>,
+    /// How many of them are not internal.
+    open: u32,
     committed: Committed,
     commits: File,
     commits_path: PathBuf,
@@ -146,8 +167,14 @@ impl LogWriter {
         let lock = lock(&paths)?;
         let identity = match Identity::read(&paths)? {
             Some(identity) => identity,
-            None => make(&paths, options.partitions.unwrap_or(1))?,
+            None => make(&paths, options.partitions.unwrap_or(1), options.internal.len() as u32)?,
         };
+        if identity.internal as usize != options.internal.len() {
+            return Err(Error::invalid(format!(
+                "topic '{topic}' was made by another kind of table, which alone writes it"
+            ))
+            .help("name another topic"));
+        }
         if let Some(wanted) = options.partitions.filter(|wanted| *wanted != identity.partitions) {
             let there = identity.partitions;
             return Err(Error::invalid(format!("topic '{topic}' has {there} partitions, not {wanted}"))
@@ -161,7 +188,7 @@ impl LogWriter {
             follower.advance(newest)?;
         }
         let (commits_path, commits_bytes) = match follower.position() {
-            Some((path, end)) if committed.ends.len() == identity.partitions as usize => (path.to_owned(), end),
+            Some((path, end)) if committed.ends.len() == identity.all() => (path.to_owned(), end),
             _ => return Err(Error::invalid(format!("{} does not fit topic.json", paths.commits().display()))),
         };
         let commits = cut(&commits_path, commits_bytes)?;
@@ -173,6 +200,7 @@ impl LogWriter {
             paths,
             options,
             partitions,
+            open: identity.partitions,
             committed,
             commits,
             commits_path,
@@ -188,12 +216,12 @@ impl LogWriter {
 
     /// Number of partitions.
     pub fn partitions(&self) -> u32 {
-        self.partitions.len() as u32
+        self.open
     }
 
     /// End offset of every partition.
     pub fn ends(&self) -> &[u64] {
-        &self.committed.ends
+        &self.committed.ends[..self.open as usize]
     }
 
     /// Every writer that has committed with a marker, and its newest epoch.
@@ -204,7 +232,7 @@ impl LogWriter {
     /// An append without records. Records without a key go round the partitions, beginning with that
     /// of number `first` (any number will do).
     pub fn begin(&self, first: u64) -> Append {
-        Append { partitions: self.partitions.iter().map(|_| Vec::new()).collect(), next: first }
+        Append { partitions: self.partitions.iter().map(|_| Vec::new()).collect(), open: self.open, next: first }
     }
 
     /// Appends all records and the marker (id and epoch) in one atomic step, and returns when they are
@@ -235,14 +263,26 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Deletes the segments that the retention options no longer keep; the newest segment of a
-    /// partition always stays.
+    /// Deletes the segments that the retention options no longer keep and every reader has committed; the newest
+    /// segment of a partition always stays.
     ///
     /// # Errors
     /// A segment cannot be deleted.
     pub fn retain(&mut self, now_micros: i64) -> Result<()> {
-        let oldest = self.options.retention.map(|age| now_micros.saturating_sub(age.as_micros() as i64));
-        self.partitions.iter_mut().try_for_each(|partition| partition.retain(oldest, self.options.retention_bytes))
+        let before = |age: Duration| now_micros.saturating_sub(age.as_micros() as i64);
+        let TopicOptions { retention, retention_bytes, reader_expiry, internal, .. } = &self.options;
+        if retention.is_none() && retention_bytes.is_none() && internal.is_empty() {
+            return Ok(());
+        }
+        let needed = readers::needed(&self.paths, self.open, *reader_expiry, now_micros)?;
+        let open = self.partitions.iter_mut().zip(needed);
+        open.map(|(partition, floor)| {
+            (partition, Keeping { oldest: retention.map(before), bytes: *retention_bytes, floor })
+        })
+        .try_for_each(|(partition, keeping)| partition.retain(&keeping))?;
+        self.partitions[self.open as usize..].iter_mut().zip(internal).try_for_each(|(partition, age)| {
+            partition.retain(&Keeping { oldest: Some(before(*age)), bytes: None, floor: u64::MAX })
+        })
     }
 
     /// Everything but the publishing; true when a segment was begun.
@@ -269,9 +309,11 @@ impl LogWriter {
         }
         let changed = marker.and_then(|(id, _)| self.committed.writers.get_key_value(id));
         let frame = self.committed.seal(changed.into_iter());
-        let written = self.commits.write_all(&frame);
-        let written = written.and_then(|()| if synced { self.commits.sync_data() } else { Ok(()) });
-        written.map_err(|cause| Error::io(format!("cannot write {}", self.commits_path.display()), cause))?;
+        let path = self.commits_path.display();
+        self.commits.write_all(&frame).map_err(|cause| Error::io(format!("cannot write {path}"), cause))?;
+        if synced {
+            self.commits.sync_data().map_err(|cause| Error::unsynced(format!("cannot sync {path}"), cause))?;
+        }
         self.commits_bytes += frame.len() as u64;
         Ok(rolled)
     }
@@ -340,13 +382,13 @@ fn lock(paths: &Paths) -> Result<File> {
 }
 
 /// Makes the parts of a new topic; `topic.json` comes last and makes it real.
-fn make(paths: &Paths, partitions: u32) -> Result<Identity> {
-    let identity = Identity::mint(partitions)?;
-    for partition in 0..partitions {
+fn make(paths: &Paths, partitions: u32, internal: u32) -> Result<Identity> {
+    let identity = Identity::mint(partitions, internal)?;
+    for partition in 0..identity.all() as u32 {
         Disk::default().create_directory(&paths.partition(partition))?;
     }
     Disk::default().create_directory(&paths.commits())?;
-    let nothing = Committed { ends: vec![0; partitions as usize], ..Committed::default() };
+    let nothing = Committed { ends: vec![0; identity.all()], ..Committed::default() };
     let first = paths.commits().join(name(0));
     if !names::create(&first, &nothing.seal(nothing.writers.iter()))? {
         // an earlier attempt got this far, perhaps with another number of partitions
@@ -385,6 +427,6 @@ pub(crate) fn cut(path: &Path, bytes: u64) -> Result<File> {
     if file.metadata().map_err(failed)?.len() != bytes {
         file.set_len(bytes).map_err(failed)?;
     }
-    file.sync_all().map_err(failed)?;
+    file.sync_all().map_err(|cause| Error::unsynced(format!("cannot sync {}", path.display()), cause))?;
     Ok(file)
 }

@@ -4,7 +4,6 @@ use super::{MemoryStore, MemoryTable};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
 use tidemill_core::source::{Ask, Body, Chunk, Source, SourceConnector, SourceRequest};
 use tidemill_core::{Error, Kind, Offsets, Result, SplitRange};
@@ -72,7 +71,7 @@ impl Memory {
 #[async_trait]
 impl Source for Memory {
     async fn latest(&mut self) -> Result<Offsets> {
-        Ok(Offsets(BTreeMap::from([(SPLIT.into(), self.table.row_count() as u64)])))
+        Ok(Offsets::from_iter([(SPLIT.into(), self.table.row_count() as u64)]))
     }
 
     async fn plan(&mut self, from: &Offsets, ask: &Ask) -> Result<Vec<SplitRange>> {

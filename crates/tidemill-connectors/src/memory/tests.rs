@@ -50,6 +50,7 @@ async fn source(store: &MemoryStore) -> Box<dyn Source> {
         table: "in".into(),
         schema: Arc::new(parse_schema("b INT").unwrap()),
         options: Options::default(),
+        reads_headers: false,
         framing: None,
         resume_from: Offsets::default(),
     };

@@ -6,26 +6,30 @@ use super::errors::{Failure, failure};
 use super::link::{Dialer, Link};
 use super::marker::Row;
 use super::table::{Statements, Wanted};
+use crate::retry::Patience;
 use arrow::record_batch::RecordBatch;
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
 use futures::SinkExt as _;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
+use tidemill_core::retry::{Policy, Vitals};
 use tidemill_core::sink::{Marker, Writer};
-use tidemill_core::{Epoch, Result};
+use tidemill_core::{Epoch, Result, SystemClock};
 use tokio_postgres::{CopyInSink, Transaction};
 
+/// What the log calls the other side.
+const SYSTEM: &str = "postgres";
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Writes epochs to one table.
 pub(super) struct EpochWriter {
     dialer: Dialer,
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     owner: String,
-    retry_timeout: Duration,
-    statements: Statements,
+    patience: Patience,
+    pub(super) statements: Statements,
     row: Row,
     /// None after a failure.
     link: Option<Link>,
@@ -43,7 +47,10 @@ impl EpochWriter {
         owner: String,
         retry_timeout: Duration,
     ) -> Result<Self> {
-        let mut pauses = Pauses::new(retry_timeout);
+        // an attempt reads first what became of the one before
+        let policy = Policy::within(retry_timeout).pauses(PAUSE_MIN, PAUSE_MAX);
+        let patience = Patience::new(policy, SYSTEM, Arc::new(SystemClock::new()));
+        let mut retry = patience.begin();
         loop {
             let attempt = async {
                 let mut link = dialer.connect(&owner).await?;
@@ -55,11 +62,16 @@ impl EpochWriter {
             };
             match attempt.await {
                 Ok((link, statements, row)) => {
-                    return Ok(EpochWriter { dialer, wanted, owner, retry_timeout, statements, row, link: Some(link) });
+                    return Ok(EpochWriter { dialer, wanted, owner, patience, statements, row, link: Some(link) });
                 }
-                Err(failed) => pauses.wait(failed).await?,
+                Err(failed) => retry.wait(failed).await?,
             }
         }
+    }
+
+    /// Retries.
+    pub(super) fn vitals(&self) -> Arc<Vitals> {
+        self.patience.vitals().clone()
     }
 
     /// What the table `tidemill_commit` says.
@@ -67,7 +79,7 @@ impl EpochWriter {
     /// # Errors
     /// As [`EpochWriter::commit`].
     pub(super) async fn marker(&mut self) -> Result<Marker> {
-        let mut pauses = Pauses::new(self.retry_timeout);
+        let mut retry = self.patience.begin();
         loop {
             let attempt = async {
                 let link = self.link().await?;
@@ -78,7 +90,7 @@ impl EpochWriter {
                     self.link = Some(link);
                     return Ok(marker);
                 }
-                Err(failed) => pauses.wait(failed).await?,
+                Err(failed) => retry.wait(failed).await?,
             }
         }
     }
@@ -89,7 +101,7 @@ impl EpochWriter {
     /// Another process has taken over; rows that the table refuses; a server that is away for longer than
     /// `retry_timeout`, after which the outcome is unknown.
     pub(super) async fn commit(&mut self, epoch: Epoch, rows: &[RecordBatch]) -> Result<()> {
-        let mut pauses = Pauses::new(self.retry_timeout);
+        let mut retry = self.patience.begin();
         loop {
             let attempt = async {
                 let mut link = self.link().await?;
@@ -100,19 +112,24 @@ impl EpochWriter {
                     self.link = Some(link);
                     return Ok(());
                 }
-                Err(failed) => pauses.wait(failed).await?,
+                Err(failed) => retry.wait(failed).await?,
             }
         }
     }
 
     /// The connection, or a new one; it is given back only after success.
-    async fn link(&mut self) -> Result<Link, Failure> {
+    pub(super) async fn link(&mut self) -> Result<Link, Failure> {
         if let Some(link) = self.link.take().filter(|link| !link.client.is_closed()) {
             return Ok(link);
         }
         let link = self.dialer.connect(&self.owner).await?;
         prepare(&link, &self.statements).await?;
         Ok(link)
+    }
+
+    /// Gives the connection back.
+    pub(super) fn put_back(&mut self, link: Link) {
+        self.link = Some(link);
     }
 
     async fn attempt(&self, link: &mut Link, epoch: Epoch, rows: &[RecordBatch]) -> Result<(), Failure> {
@@ -132,7 +149,7 @@ impl EpochWriter {
         transaction.commit().await.map_err(failed)
     }
 
-    async fn copy(&self, transaction: &Transaction<'_>, rows: &[RecordBatch]) -> Result<(), Failure> {
+    pub(super) async fn copy(&self, transaction: &Transaction<'_>, rows: &[RecordBatch]) -> Result<(), Failure> {
         let failed = |cause| failure(&format!("copying rows for '{}'", self.wanted.table), cause);
         let sink: CopyInSink<Bytes> = transaction.copy_in(self.statements.copy.as_str()).await.map_err(failed)?;
         let mut sink = pin!(sink);
@@ -157,25 +174,4 @@ async fn prepare(link: &Link, statements: &Statements) -> Result<(), Failure> {
     link.client.batch_execute(&statements.stage).await.map_err(failed)?;
     link.client.prepare(&statements.merge).await.map_err(failed)?;
     Ok(())
-}
-
-/// Growing pauses between attempts, together no longer than a limit.
-struct Pauses(backon::ExponentialBackoff);
-
-impl Pauses {
-    fn new(limit: Duration) -> Self {
-        let builder = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
-        Pauses(builder.without_max_times().with_total_delay(Some(limit)).build())
-    }
-
-    /// Waits after a failure that may pass.
-    ///
-    /// # Errors
-    /// The failure, when it does not pass or the limit is reached.
-    async fn wait(&mut self, failed: Failure) -> Result<()> {
-        let Some(pause) = self.0.next().filter(|_| failed.passing) else { return Err(failed.error) };
-        tracing::warn!(error = %failed.error.chain(), pause_ms = pause.as_millis(), "postgres is tried again");
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
 }

@@ -112,7 +112,8 @@ fn sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), &'sta
     Ok(())
 }
 
-fn value(column: &Column, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), &'static str> {
+/// Writes a value in the binary form of its type.
+pub(crate) fn value(column: &Column, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), &'static str> {
     match column {
         Column::Boolean => out.push(u8::from(array.as_boolean().value(row))),
         Column::Int8 => out.extend(i16::from(array.as_primitive::<Int8Type>().value(row)).to_be_bytes()),

@@ -2,33 +2,36 @@
 //! Source of the codes: PostgreSQL 15, appendix A, "Error Codes".
 
 use std::error::Error as StdError;
+use tidemill_core::retry::Class;
 use tidemill_core::{Error, Kind};
+
+pub(super) use tidemill_core::retry::Failure;
 
 /// Codes after which the same transaction may succeed soon; two letters are a whole class.
 const PASSING: &[&str] = &["08", "40", "53", "55P03", "55006", "57P01", "57P02", "57P03", "57014", "25006", "58"];
 
-/// A failed attempt.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) error: Error,
-    /// True when it is worth trying again. Whether the transaction was committed may be unknown.
-    pub(super) passing: bool,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure { error, passing: false }
-    }
-}
+/// Those of them that leave open whether the transaction was committed: the connection or the server ended.
+const UNCLEAR: &[&str] = &["08", "57P01", "57P02"];
 
 /// Classes `cause`, met when `what` was attempted.
 pub(super) fn failure(what: &str, cause: tokio_postgres::Error) -> Failure {
     let Some(code) = cause.code().map(|code| code.code().to_owned()) else {
         return without_code(what, cause);
     };
-    let passing = PASSING.iter().any(|known| code.starts_with(known));
-    let kind = match &code[..2] {
-        _ if passing => Kind::Again,
+    let told = cause.as_db_error().map(|told| (told.message(), told.column()));
+    refusal(what, &code, told)
+}
+
+/// Classes what the server says: a SQLSTATE, a message and perhaps a column.
+pub(super) fn refusal(what: &str, code: &str, told: Option<(&str, Option<&str>)>) -> Failure {
+    let is_one_of = |codes: &[&str]| codes.iter().any(|known| code.starts_with(known));
+    let class = match () {
+        () if is_one_of(UNCLEAR) => Class::Ambiguous,
+        () if is_one_of(PASSING) => Class::Transient,
+        () => Class::Permanent,
+    };
+    let kind = match code.get(..2).unwrap_or_default() {
+        _ if class != Class::Permanent => Kind::Again,
         "28" => Kind::Denied,
         _ if code == "42501" => Kind::Denied,
         "22" | "23" | "21" => Kind::Data,
@@ -36,18 +39,18 @@ pub(super) fn failure(what: &str, cause: tokio_postgres::Error) -> Failure {
     };
     let mut message = format!("{what} failed with SQLSTATE {code}");
     // the detail of a message shows values of the row, so it is not repeated
-    if let Some(told) = cause.as_db_error() {
-        message = format!("{message}: {}", told.message());
-        if let Some(column) = told.column() {
+    if let Some((told, column)) = told {
+        message = format!("{message}: {told}");
+        if let Some(column) = column {
             message = format!("{message} (column '{column}')");
         }
     }
     let error = Error::new(kind, message);
-    let error = match help(&code) {
+    let error = match help(code) {
         Some(help) => error.help(help),
         None => error,
     };
-    Failure { error, passing }
+    Failure::new(class, error).code(code)
 }
 
 fn help(code: &str) -> Option<&'static str> {
@@ -75,19 +78,19 @@ fn without_code(what: &str, cause: tokio_postgres::Error) -> Failure {
     let error = |kind| Error::new(kind, format!("{what} failed"));
     if told.contains("does not support TLS") || told.contains("TLS error: server does not") {
         let help = "the server offers no TLS; over a network you trust, set sslmode = 'disable'";
-        return Failure { error: error(Kind::Invalid).help(help).caused_by(cause), passing: false };
+        return Failure::new(Class::Permanent, error(Kind::Invalid).help(help).caused_by(cause));
     }
     if told.contains("certificate") {
         let help = "option 'sslrootcert' names the certificate authority; the name in 'url' must be in the certificate";
-        return Failure { error: error(Kind::Denied).help(help).caused_by(cause), passing: false };
+        return Failure::new(Class::Permanent, error(Kind::Denied).help(help).caused_by(cause));
     }
     if told.contains("password missing") || told.contains("authentication") {
         let help = "set options 'user' and 'password'";
-        return Failure { error: error(Kind::Denied).help(help).caused_by(cause), passing: false };
+        return Failure::new(Class::Permanent, error(Kind::Denied).help(help).caused_by(cause));
     }
     if told.contains("does not allow writes") {
         let help = "the server is a standby; name all servers in 'url', the writable one is chosen";
-        return Failure { error: error(Kind::Again).help(help).caused_by(cause), passing: true };
+        return Failure::new(Class::Transient, error(Kind::Again).help(help).caused_by(cause));
     }
-    Failure { error: error(Kind::Again).caused_by(cause), passing: true }
+    Failure::new(Class::Ambiguous, error(Kind::Again).caused_by(cause))
 }

@@ -6,11 +6,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_core::{Error, Kind, Result, ResultExt as _};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// After so much silence the server is asked whether it is there, so often, before the connection counts as lost.
+const QUIET_TIME: Duration = Duration::from_secs(30);
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
 
 /// A connection, which ends with this value.
 pub(super) struct Link {
@@ -44,6 +50,9 @@ impl Dialer {
         }
         config.dbname(&target.database).user(&target.user).application_name(name(owner));
         config.connect_timeout(target.connect_timeout).target_session_attrs(TargetSessionAttrs::ReadWrite);
+        // a server that is gone without a word is noticed within a minute, not within the two hours of the system
+        config.keepalives_idle(QUIET_TIME).keepalives_interval(PROBE_INTERVAL).keepalives_retries(PROBES);
+        config.tcp_user_timeout(QUIET_TIME + PROBE_INTERVAL * PROBES);
         config.ssl_mode(if target.tls { SslMode::Require } else { SslMode::Disable });
         if let Some(password) = &target.password {
             config.password(password.reveal());
@@ -60,6 +69,16 @@ impl Dialer {
     /// A new connection. An older one of the same owner is ended: its transaction would hold locks for as
     /// long as the server does not notice that nobody is there.
     pub(super) async fn connect(&self, owner: &str) -> Result<Link, Failure> {
+        let link = self.connect_beside().await?;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()";
+        let ended = link.client.execute(end, &[&name(owner)]).await;
+        ended.map_err(|cause| failure(&self.what, cause))?;
+        Ok(link)
+    }
+
+    /// A new connection beside those that are there.
+    pub(super) async fn connect_beside(&self) -> Result<Link, Failure> {
         let failed = |cause| failure(&self.what, cause);
         let (client, task) = if let Some(tls) = &self.tls {
             let (client, connection) = self.config.connect(tls.clone()).await.map_err(failed)?;
@@ -70,9 +89,6 @@ impl Dialer {
         };
         let link = Link { client, task };
         link.client.batch_execute(&self.settings).await.map_err(failed)?;
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()";
-        link.client.execute(end, &[&name(owner)]).await.map_err(failed)?;
         Ok(link)
     }
 }
@@ -86,7 +102,11 @@ fn name(owner: &str) -> String {
     format!("tidemill {owner}")
 }
 
-fn connector(authority: Option<&[u8]>) -> Result<MakeRustlsConnect> {
+/// TLS that trusts `authority`, or the system's certificates.
+///
+/// # Errors
+/// Certificates that cannot be used, or none.
+pub(super) fn connector(authority: Option<&[u8]>) -> Result<MakeRustlsConnect> {
     let mut roots = RootCertStore::empty();
     match authority {
         Some(pem) => {

@@ -11,17 +11,22 @@
 //! | `table.rs` | the table: made, checked, and the statements that write it |
 //! | `marker.rs` | the table `tidemill_commit`, which is marker and fence |
 //! | `commit.rs` | one epoch, tried again until its outcome is known |
+//! | `refused.rs` | which rows the table refuses for good |
 //! | `sink.rs` | the sink |
+//! | `cdc/` | the source `postgres_cdc`: a table's rows, then every change of it |
 
+pub(crate) mod cdc;
 mod commit;
-mod encode;
+pub(crate) mod encode;
 mod errors;
 mod link;
 mod marker;
 mod numeric;
 mod options;
+mod refused;
 mod sink;
 mod table;
-mod types;
+pub(crate) mod types;
 
+pub use cdc::PostgresCdcConnector;
 pub use sink::PostgresSinkConnector;

@@ -1,4 +1,4 @@
-//! The options of the sink `postgres`, and where the server is.
+//! The options of the sink `postgres`, those it shares with the source, and where the server is.
 
 use std::time::Duration;
 use tidemill_core::describe::{OptionKind, OptionSpec};
@@ -7,18 +7,35 @@ use tidemill_core::{Error, Options, Result};
 
 const PORT: u16 = 5432;
 
+pub(super) const URL: OptionSpec = OptionSpec::new(
+    "url",
+    OptionKind::Location,
+    "postgresql://host:port/database; several servers with commas between: the one that takes writes is used",
+)
+.required();
+pub(super) const TABLE: OptionSpec =
+    OptionSpec::new("table", OptionKind::Text, "name of the table, or schema.table").required().aliases(&["dbtable"]);
+pub(super) const SCHEMA: OptionSpec =
+    OptionSpec::new("schema", OptionKind::Text, "schema of the table; without it the first of the search path");
+pub(super) const PASSWORD: OptionSpec = OptionSpec::new("password", OptionKind::Secret, "password of the user");
+pub(super) const SSLMODE: OptionSpec = OptionSpec::new(
+    "sslmode",
+    OptionKind::Choice(&["verify-full", "require", "disable"]),
+    "TLS with a server whose certificate and name are verified ('require' verifies too), or none",
+)
+.default("verify-full");
+pub(super) const SSLROOTCERT: OptionSpec =
+    OptionSpec::new("sslrootcert", OptionKind::Location, "certificates to trust instead of the system's, PEM");
+pub(super) const CONNECT_TIMEOUT: OptionSpec =
+    OptionSpec::new("connect_timeout", OptionKind::Duration, "how long to wait for a connection").default("10 seconds");
+
 /// Options of the sink.
 pub(super) const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new(
-        "url",
-        OptionKind::Location,
-        "postgresql://host:port/database; several servers with commas between: the one that takes writes is used",
-    )
-    .required(),
-    OptionSpec::new("table", OptionKind::Text, "name of the table, or schema.table").required().aliases(&["dbtable"]),
-    OptionSpec::new("schema", OptionKind::Text, "schema of the table; without it the first of the search path"),
+    URL,
+    TABLE,
+    SCHEMA,
     OptionSpec::new("user", OptionKind::Text, "who writes").default("postgres").aliases(&["username"]),
-    OptionSpec::new("password", OptionKind::Secret, "password of the user"),
+    PASSWORD,
     OptionSpec::new(
         "primary_key",
         OptionKind::Text,
@@ -29,14 +46,9 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("create_table", OptionKind::Boolean, "makes the table when it is not there")
         .default("false")
         .aliases(&["auto_create"]),
-    OptionSpec::new(
-        "sslmode",
-        OptionKind::Choice(&["verify-full", "require", "disable"]),
-        "TLS with a server whose certificate and name are verified ('require' verifies too), or none",
-    )
-    .default("verify-full"),
-    OptionSpec::new("sslrootcert", OptionKind::Location, "certificates to trust instead of the system's, PEM"),
-    OptionSpec::new("connect_timeout", OptionKind::Duration, "how long to wait for a connection").default("10 seconds"),
+    SSLMODE,
+    SSLROOTCERT,
+    CONNECT_TIMEOUT,
     OptionSpec::new(
         "statement_timeout",
         OptionKind::Duration,

@@ -6,9 +6,11 @@ use super::options::{OPTIONS, Target};
 use super::table::Wanted;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use std::sync::Arc;
 use std::time::Duration;
 use tidemill_core::describe::{Description, Guarantee, Role};
-use tidemill_core::sink::{Marker, Sink, SinkConnector, SinkRequest};
+use tidemill_core::retry::Vitals;
+use tidemill_core::sink::{Marker, Refused, Sink, SinkConnector, SinkRequest};
 use tidemill_core::{Epoch, Result};
 
 static DESCRIPTION: Description = Description {
@@ -46,11 +48,19 @@ struct PostgresSink(EpochWriter);
 
 #[async_trait]
 impl Sink for PostgresSink {
+    fn vitals(&self) -> Option<Arc<Vitals>> {
+        Some(self.0.vitals())
+    }
+
     async fn marker(&mut self) -> Result<Marker> {
         self.0.marker().await
     }
 
     async fn commit(&mut self, epoch: Epoch, rows: &[RecordBatch]) -> Result<()> {
         self.0.commit(epoch, rows).await
+    }
+
+    async fn refused(&mut self, _epoch: Epoch, rows: &[RecordBatch]) -> Result<Vec<Refused>> {
+        self.0.refused(rows).await
     }
 }

@@ -8,7 +8,7 @@ use tidemill_core::{Error, Options, Result};
 use tokio_postgres::Client;
 
 /// The staging table; temporary tables hide others of the name.
-const STAGE: &str = "tidemill_stage";
+pub(super) const STAGE: &str = "tidemill_stage";
 /// The column of the staging table with the number of a row.
 const NUMBER: &str = "tidemill_row_number";
 

@@ -5,7 +5,7 @@ use tidemill_core::{Error, Result, types};
 
 /// How the values of a column are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Column {
+pub(crate) enum Column {
     Boolean,
     Int8,
     Int16,
@@ -35,7 +35,7 @@ impl Column {
     ///
     /// # Errors
     /// A type that Postgres has nothing for; names the column.
-    pub(super) fn new(name: &str, of: &DataType) -> Result<Self> {
+    pub(crate) fn new(name: &str, of: &DataType) -> Result<Self> {
         Ok(match of {
             DataType::Boolean => Column::Boolean,
             DataType::Int8 => Column::Int8,
@@ -69,7 +69,7 @@ impl Column {
     }
 
     /// The type in SQL.
-    pub(super) fn sql(&self) -> String {
+    pub(crate) fn sql(&self) -> String {
         match self {
             Column::Boolean => "boolean".into(),
             Column::Int8 | Column::Int16 => "smallint".into(),
@@ -90,7 +90,7 @@ impl Column {
     }
 
     /// Object id of the type, which arrays carry. Source: pg_type.dat.
-    pub(super) fn oid(&self) -> u32 {
+    pub(crate) fn oid(&self) -> u32 {
         match self {
             Column::Boolean => 16,
             Column::Bytes => 17,

@@ -126,6 +126,14 @@ impl Plan {
         Ok(pieces.concat())
     }
 
+    /// The key of each row.
+    ///
+    /// # Errors
+    /// A type that has no text.
+    pub(crate) fn keys(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>> {
+        self.key.keys(rows)
+    }
+
     fn batch(&self, rows: &RecordBatch, before: u64, seen: Option<&mut HashSet<Vec<u8>>>) -> Result<Vec<Change>> {
         let keys = self.key.keys(rows)?;
         let counts: Vec<bool> = match seen {

@@ -8,13 +8,16 @@
 use super::errors::{explain, is_passing};
 use super::link::{Link, Target, open_checked};
 use super::slot;
+use crate::retry::{Patience, Retry};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use redis::{RedisError, Script};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
+use tidemill_core::retry::{Class, Failure as Failed, Policy, Vitals};
 use tidemill_core::sink::{Marker, Writer};
-use tidemill_core::{Epoch, Error, Kind, Result};
+use tidemill_core::{Epoch, Error, Kind, Result, SystemClock};
 
 /// Slots of a cluster that are written at a time.
 const SLOTS_AT_ONCE: usize = 16;
@@ -24,6 +27,8 @@ const ARGUMENTS_MAX: usize = 400_000;
 const PART_BYTES_MAX: usize = 8 << 20;
 /// Adds an entry to a stream: its number in the epoch, a bound, then the fields.
 pub(crate) const APPEND: &str = "append";
+/// What the log calls the other side.
+const SYSTEM: &str = "redis";
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -63,6 +68,7 @@ pub(crate) struct Settings {
 /// Writes epochs.
 pub(crate) struct EpochWriter {
     settings: Settings,
+    patience: Patience,
     write: Script,
     claim: Script,
     link: Option<Link>,
@@ -94,10 +100,20 @@ impl EpochWriter {
     /// # Errors
     /// The server cannot be reached, or is not what the options say.
     pub(crate) async fn open(settings: Settings) -> Result<Self> {
-        let link = open_checked(&settings.target, &settings.table).await?;
+        // every script compares what is held, so that sending one twice changes nothing
+        let policy = Policy::within(settings.retry_timeout).pauses(PAUSE_MIN, PAUSE_MAX);
+        let patience = Patience::new(policy, SYSTEM, Arc::new(SystemClock::new()));
+        let mut retry = patience.begin();
+        let link = loop {
+            match open_checked(&settings.target, &settings.table).await {
+                Ok(link) => break link,
+                Err(error) => retry.wait(Failed::by_kind(error)).await?,
+            }
+        };
         let tags = if settings.target.is_cluster() && settings.tag.is_none() { slot::tags() } else { Vec::new() };
         Ok(EpochWriter {
             settings,
+            patience,
             write: Script::new(include_str!("epoch.lua")),
             claim: Script::new(include_str!("claim.lua")),
             link: Some(link),
@@ -113,7 +129,7 @@ impl EpochWriter {
     /// The server cannot be reached.
     pub(crate) async fn marker(&mut self) -> Result<Marker> {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
-        let mut patience = Patience::new(self.settings.retry_timeout);
+        let mut retry = self.patience.begin();
         let (generation, fields): (String, BTreeMap<String, String>) = loop {
             let keys = [self.marker_key(None)];
             let link = self.link.take();
@@ -123,7 +139,7 @@ impl EpochWriter {
             };
             match asked {
                 Ok(answer) => break answer,
-                Err(error) => self.wait_out(error, &mut patience, "read the marker").await?,
+                Err(error) => self.wait_out(error, &mut retry, "read the marker").await?,
             }
         };
         self.owner = Some((generation, nonce));
@@ -148,33 +164,40 @@ impl EpochWriter {
         }
         let slots = self.by_slot(changes);
         let doing = format!("write epoch {epoch} of table '{}'", self.settings.table);
-        let mut patience = Patience::new(self.settings.retry_timeout);
+        let mut retry = self.patience.begin();
         loop {
             match self.attempt(epoch, &slots).await {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Redis(error)) => self.wait_out(error, &mut patience, &doing).await?,
-                Err(Failure::PartLost) if patience.pause().await => {}
+                Err(Failure::Redis(error)) => self.wait_out(error, &mut retry, &doing).await?,
                 Err(Failure::PartLost) => {
-                    return Err(Error::new(
-                        Kind::Again,
-                        format!("cannot {doing}: the server keeps losing parts of it"),
-                    ));
+                    let error = Error::new(Kind::Again, format!("cannot {doing}: the server loses parts of it"));
+                    retry.wait(Failed::new(Class::Transient, error)).await?;
                 }
             }
         }
     }
 
     /// Waits after trouble that may pass, and forgets the connection; any other is the query's error.
-    async fn wait_out(&mut self, error: RedisError, patience: &mut Patience, doing: &str) -> Result<()> {
+    async fn wait_out(&mut self, error: RedisError, retry: &mut Retry, doing: &str) -> Result<()> {
         self.link = None;
-        if is_passing(&error) {
-            tracing::debug!(table = self.settings.table, %error, "trouble with Redis, trying again");
-            if patience.pause().await {
-                return Ok(());
-            }
-        }
-        Err(explain(&self.settings.target.shown(), doing, error))
+        let class = if is_passing(&self.settings.target, &error) { Class::Ambiguous } else { Class::Permanent };
+        retry.wait(Failed::new(class, explain(&self.settings.target, doing, error))).await
+    }
+
+    /// Retries.
+    pub(crate) fn vitals(&self) -> Arc<Vitals> {
+        self.patience.vitals().clone()
+    }
+
+    /// A connection of its own: that of the epochs may be gone after a failure.
+    pub(crate) async fn connected(&self) -> Result<Link> {
+        Link::open(&self.settings.target).await.map_err(|error| self.explained("connect", error))
+    }
+
+    /// An answer of the server as the query's error.
+    pub(crate) fn explained(&self, doing: &str, error: RedisError) -> Error {
+        explain(&self.settings.target, doing, error)
     }
 
     /// The changes by the slot whose marker they are under; `None` is the whole one's.
@@ -393,30 +416,6 @@ fn parts(changes: &[Change], changes_max: usize) -> Vec<&[Change]> {
     }
     parts.push(&changes[start..]);
     parts
-}
-
-/// Pauses between attempts, longer each time, up to a limit of all together.
-struct Patience {
-    left: Duration,
-    next: Duration,
-}
-
-impl Patience {
-    fn new(left: Duration) -> Self {
-        Patience { left, next: PAUSE_MIN }
-    }
-
-    /// Pauses; false, at once, when the time is up.
-    async fn pause(&mut self) -> bool {
-        if self.left.is_zero() {
-            return false;
-        }
-        let pause = self.next.min(self.left);
-        self.left -= pause;
-        self.next = (self.next * 2).min(PAUSE_MAX);
-        tokio::time::sleep(pause).await;
-        true
-    }
 }
 
 #[cfg(test)]

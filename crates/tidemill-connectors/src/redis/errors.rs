@@ -1,5 +1,6 @@
 //! What a refusal of Redis means for the query: try again for a while, or stop and tell whom it concerns.
 
+use super::link::Target;
 use redis::RedisError;
 use tidemill_core::{Error, Kind};
 
@@ -39,13 +40,6 @@ const KNOWN: &[Known] = &[
     },
     Known { code: "MASTERDOWN", kind: Kind::Again, passing: true, says: "has lost its master", help: "" },
     Known { code: "TRYAGAIN", kind: Kind::Again, passing: true, says: "is moving the slot to another node", help: "" },
-    Known {
-        code: "MOVED",
-        kind: Kind::Invalid,
-        passing: false,
-        says: "is a node of a cluster that does not hold these keys",
-        help: "set option 'cluster' to 'true'",
-    },
     Known {
         code: "BUSY",
         kind: Kind::Again,
@@ -90,10 +84,28 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+/// `MOVED`, to a client that knows of no cluster.
+const NO_CLUSTER: Known = Known {
+    code: "MOVED",
+    kind: Kind::Invalid,
+    passing: false,
+    says: "is a node of a cluster that does not hold these keys",
+    help: "set option 'cluster' to 'true'",
+};
+
+/// `MOVED`, again and again, to a client of the cluster: it asked another node because the right one is away.
+const NODE_AWAY: Known = Known {
+    code: "MOVED",
+    kind: Kind::Again,
+    passing: true,
+    says: "belongs to a cluster in which the node that holds these keys does not answer",
+    help: "see CLUSTER NODES; the query goes on where it stopped",
+};
+
 /// True when the same request may succeed soon: the connection broke, or the server said so.
-pub(crate) fn is_passing(error: &RedisError) -> bool {
+pub(crate) fn is_passing(target: &Target, error: &RedisError) -> bool {
     use redis::ErrorKind::{ClusterConnectionNotFound, Io, MasterNameNotFoundBySentinel};
-    match known(error) {
+    match known(target, error) {
         Some(known) => known.passing,
         None => {
             error.is_timeout() || matches!(error.kind(), Io | ClusterConnectionNotFound | MasterNameNotFoundBySentinel)
@@ -101,9 +113,10 @@ pub(crate) fn is_passing(error: &RedisError) -> bool {
     }
 }
 
-/// The error of a query whose request to `server` ended in `error`.
-pub(crate) fn explain(server: &str, doing: &str, error: RedisError) -> Error {
-    if let Some(known) = known(&error) {
+/// The error of a query whose request to `target` ended in `error`.
+pub(crate) fn explain(target: &Target, doing: &str, error: RedisError) -> Error {
+    let server = target.shown();
+    if let Some(known) = known(target, &error) {
         let told = Error::new(known.kind, format!("cannot {doing}: Redis at {server} {}", known.says));
         let told = if known.help.is_empty() { told } else { told.help(known.help) };
         return told.caused_by(error);
@@ -116,7 +129,10 @@ pub(crate) fn explain(server: &str, doing: &str, error: RedisError) -> Error {
     Error::new(kind, format!("cannot {doing}: Redis at {server} failed")).caused_by(error)
 }
 
-fn known(error: &RedisError) -> Option<&'static Known> {
+fn known(target: &Target, error: &RedisError) -> Option<&'static Known> {
+    if error.code() == Some("MOVED") {
+        return Some(if target.is_cluster() { &NODE_AWAY } else { &NO_CLUSTER });
+    }
     let text = error.to_string();
     KNOWN.iter().find(|known| {
         // Redis 6 tells what a command in a script met inside its own error: "... -OOM command not allowed"

@@ -195,12 +195,12 @@ async fn master_of(target: &Target, master: &str, password: Option<&Secret>) -> 
 /// As [`Link::open`]; a cluster that was not asked for.
 pub(crate) async fn open_checked(target: &Target, table: &str) -> Result<Link> {
     let doing = format!("open table '{table}'");
-    let link = Link::open(target).await.map_err(|error| explain(&target.shown(), &doing, error))?;
+    let link = Link::open(target).await.map_err(|error| explain(target, &doing, error))?;
     if target.is_cluster() {
         return Ok(link);
     }
     let information: String =
-        link.send(redis::cmd("INFO").arg("cluster")).await.map_err(|error| explain(&target.shown(), &doing, error))?;
+        link.send(redis::cmd("INFO").arg("cluster")).await.map_err(|error| explain(target, &doing, error))?;
     if information.contains("cluster_enabled:1") {
         return Err(Error::invalid(format!("Redis at {} is a node of a cluster", target.shown()))
             .help(format!("set option 'cluster' of table '{table}' to 'true'")));

@@ -12,6 +12,7 @@ mod errors;
 pub(crate) mod key;
 pub(crate) mod link;
 pub(crate) mod options;
+mod refused;
 mod sink;
 mod slot;
 mod text;

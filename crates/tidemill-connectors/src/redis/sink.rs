@@ -3,10 +3,13 @@
 use super::changes::{Plan, Shape};
 use super::epoch::{EpochWriter, Settings};
 use super::options::{self, OPTIONS, duration};
+use super::refused::refused;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use std::sync::Arc;
 use tidemill_core::describe::{Description, Guarantee, Role};
-use tidemill_core::sink::{Marker, OutputMode, Sink, SinkConnector, SinkRequest};
+use tidemill_core::retry::Vitals;
+use tidemill_core::sink::{Marker, OutputMode, Refused, Sink, SinkConnector, SinkRequest};
 use tidemill_core::{Epoch, Error, Options, Result};
 
 static DESCRIPTION: Description = Description {
@@ -77,6 +80,10 @@ struct RedisSink {
 
 #[async_trait]
 impl Sink for RedisSink {
+    fn vitals(&self) -> Option<Arc<Vitals>> {
+        Some(self.writer.vitals())
+    }
+
     async fn marker(&mut self) -> Result<Marker> {
         self.writer.marker().await
     }
@@ -84,5 +91,9 @@ impl Sink for RedisSink {
     async fn commit(&mut self, epoch: Epoch, rows: &[RecordBatch]) -> Result<()> {
         let changes = self.plan.changes(rows)?;
         self.writer.commit(epoch, changes).await
+    }
+
+    async fn refused(&mut self, _epoch: Epoch, rows: &[RecordBatch]) -> Result<Vec<Refused>> {
+        refused(&self.plan, &mut self.writer, rows).await
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: Avro specification 1.12, "Schema Declaration".
 
+use super::schemas::{SchemaKind, SchemaText};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use tidemill_core::nearest::nearest;
@@ -65,7 +66,7 @@ pub(crate) struct AvroField {
     pub(crate) name: String,
     pub(crate) aliases: Vec<String>,
     pub(crate) of: Type,
-    pub(crate) has_default: bool,
+    pub(crate) default: Option<Value>,
 }
 
 impl Primitive {
@@ -81,17 +82,30 @@ impl AvroSchema {
     /// # Errors
     /// Text that is no JSON or no Avro schema: says where in the schema and what was expected.
     pub fn parse(text: &str) -> Result<AvroSchema> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(Error::invalid(format!(
-                "a schema of {} bytes is too large: at most {TEXT_BYTES_MAX}",
-                text.len()
-            )));
-        }
-        let json: Value =
-            serde_json::from_str(text).map_err(|cause| Error::invalid("the schema is not JSON").caused_by(cause))?;
+        AvroSchema::parse_with(text, &[])
+    }
+
+    /// The same of a schema that uses the named types of others: `before`, each after those it uses itself.
+    ///
+    /// # Errors
+    /// As [`AvroSchema::parse`], of any of them.
+    pub fn parse_with(text: &str, before: &[&str]) -> Result<AvroSchema> {
         let mut reader = Reader { named: BTreeMap::new(), fields: 0 };
-        let root = reader.type_of(&json, "", &mut Vec::new())?;
+        for other in before {
+            reader.read(other)?;
+        }
+        let root = reader.read(text)?;
         Ok(AvroSchema { root, named: reader.named })
+    }
+
+    /// The same with the schemas that it names.
+    ///
+    /// # Errors
+    /// As [`AvroSchema::parse_with`]; a reference that is no Avro.
+    pub fn of(schema: &SchemaText) -> Result<AvroSchema> {
+        let mut before = Vec::new();
+        collect(schema, &mut before)?;
+        AvroSchema::parse_with(&schema.text, &before)
     }
 
     /// A type in words, for messages.
@@ -123,6 +137,18 @@ struct Reader {
 type Path<'a> = Vec<&'a str>;
 
 impl Reader {
+    fn read(&mut self, text: &str) -> Result<Type> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "a schema of {} bytes is too large: at most {TEXT_BYTES_MAX}",
+                text.len()
+            )));
+        }
+        let json: Value =
+            serde_json::from_str(text).map_err(|cause| Error::invalid("the schema is not JSON").caused_by(cause))?;
+        self.type_of(&json, "", &mut Vec::new())
+    }
+
     fn type_of<'a>(&mut self, json: &'a Value, namespace: &str, path: &mut Path<'a>) -> Result<Type> {
         if path.len() > DEPTH_MAX {
             return Err(wrong(path, format!("nested deeper than {DEPTH_MAX}")));
@@ -154,6 +180,11 @@ impl Reader {
         let types = branches.iter().map(|branch| self.type_of(branch, namespace, path)).collect::<Result<Vec<_>>>()?;
         if types.iter().any(|of| matches!(of, Type::Union(_))) {
             return Err(wrong(path, "a union directly in a union".into()));
+        }
+        for (number, of) in types.iter().enumerate() {
+            if types[..number].iter().any(|other| is_same_branch(other, of)) {
+                return Err(wrong(path, "a union with two branches of the same type".into()));
+            }
         }
         Ok(Type::Union(types))
     }
@@ -209,7 +240,11 @@ impl Reader {
             "enum" => {
                 let symbols =
                     strings(object, "symbols").ok_or_else(|| wrong(path, "an enum needs 'symbols'".into()))?;
-                Named::Enum { aliases, symbols, has_default: object.contains_key("default") }
+                let default = text(object, "default");
+                if let Some(other) = default.filter(|default| !symbols.iter().any(|symbol| symbol == default)) {
+                    return Err(wrong(path, format!("the default '{other}' of the enum is none of its symbols")));
+                }
+                Named::Enum { aliases, symbols, has_default: default.is_some() }
             }
             "fixed" => {
                 let size = object.get("size").and_then(Value::as_u64);
@@ -250,10 +285,34 @@ impl Reader {
             let of = field.get("type").ok_or_else(|| wrong(path, "needs 'type'".into()))?;
             let of = self.type_of(of, namespace, path)?;
             path.pop();
-            let has_default = field.contains_key("default");
-            fields.push(AvroField { name: name.to_owned(), aliases: aliases(field), of, has_default });
+            let default = field.get("default").cloned();
+            fields.push(AvroField { name: name.to_owned(), aliases: aliases(field), of, default });
         }
         Ok(fields)
+    }
+}
+
+/// What a schema names, each text once and after those it names itself.
+fn collect<'a>(schema: &'a SchemaText, before: &mut Vec<&'a str>) -> Result<()> {
+    for (name, named) in &schema.references {
+        if named.kind != SchemaKind::Avro {
+            return Err(Error::invalid(format!("the reference '{name}' is {}, not Avro", named.kind)));
+        }
+        collect(named, before)?;
+        if !before.contains(&named.text.as_str()) {
+            before.push(&named.text);
+        }
+    }
+    Ok(())
+}
+
+/// True for branches that a union may not have both: all but named types count once.
+fn is_same_branch(left: &Type, right: &Type) -> bool {
+    match (left, right) {
+        (Type::Primitive(left, _), Type::Primitive(right, _)) => left == right,
+        (Type::Array(_), Type::Array(_)) | (Type::Map(_), Type::Map(_)) => true,
+        (Type::Named(left), Type::Named(right)) => left == right,
+        _ => false,
     }
 }
 
@@ -266,6 +325,7 @@ fn primitive(name: &str) -> Option<Primitive> {
 /// The logical type; as the specification says, one that is unknown or does not fit is passed over.
 fn logical(primitive: Primitive, object: &Map<String, Value>, path: &Path<'_>) -> Result<Option<Logical>> {
     let number = |key: &str| object.get(key).and_then(Value::as_u64);
+    let connect = text(object, "connect.name");
     Ok(match (primitive, text(object, "logicalType")) {
         (Primitive::Bytes, Some("decimal")) => {
             let (precision, scale) = (number("precision").unwrap_or(0), number("scale").unwrap_or(0));
@@ -282,6 +342,13 @@ fn logical(primitive: Primitive, object: &Map<String, Value>, path: &Path<'_>) -
         (Primitive::Long, Some("timestamp-micros")) => Some(Logical::TimestampMicros),
         (Primitive::Long, Some("local-timestamp-millis")) => Some(Logical::LocalTimestampMillis),
         (Primitive::Long, Some("local-timestamp-micros")) => Some(Logical::LocalTimestampMicros),
+        // Debezium's own, which count a wall clock
+        (Primitive::Int, None) if connect == Some("io.debezium.time.Date") => Some(Logical::Date),
+        (Primitive::Long, None) => match connect {
+            Some("io.debezium.time.Timestamp") => Some(Logical::LocalTimestampMillis),
+            Some("io.debezium.time.MicroTimestamp") => Some(Logical::LocalTimestampMicros),
+            _ => None,
+        },
         _ => None,
     })
 }

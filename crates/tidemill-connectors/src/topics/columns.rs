@@ -1,8 +1,9 @@
 //! Records as rows, for tables without a format: Spark's columns `key`, `value`, `topic`,
-//! `partition`, `offset`, `timestamp`, `timestampType`.
+//! `partition`, `offset`, `timestamp`, `timestampType`, and `headers` where the source keeps them.
 //!
 //! Source: Spark, "Structured Streaming + Kafka Integration Guide", the source's schema.
 
+use super::headers;
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -25,10 +26,21 @@ pub(crate) fn default_schema() -> SchemaRef {
     ]))
 }
 
-/// Refuses columns that records do not have, or have as another type. `key` and `value` may be
-/// declared STRING.
-pub(crate) fn check(table: &str, schema: &Schema) -> Result<()> {
-    let known = default_schema();
+/// The same with `headers` at the end.
+pub(crate) fn schema_with_headers() -> SchemaRef {
+    let mut fields = default_schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(headers::COLUMN, headers::data_type(), true)));
+    Arc::new(Schema::new(fields))
+}
+
+/// True when the headers are among the columns.
+pub(crate) fn has_headers(schema: &Schema) -> bool {
+    schema.fields().iter().any(|field| same(field.name(), headers::COLUMN))
+}
+
+/// Refuses columns that are not in `known`, or there of another type. `key` and `value` may be declared
+/// STRING.
+pub(crate) fn check(table: &str, schema: &Schema, known: &Schema) -> Result<()> {
     for field in schema.fields() {
         let Some((_, own)) = known.fields().iter().enumerate().find(|(_, own)| same(own.name(), field.name())) else {
             let columns: Vec<&str> = known.fields().iter().map(|own| own.name().as_str()).collect();
@@ -69,6 +81,7 @@ pub(crate) fn rows(
             "offset" => Arc::new(Int64Array::from_iter_values(records.offsets.iter().map(|offset| *offset as i64))),
             "timestamp" => Arc::new(TimestampMicrosecondArray::from(records.timestamps.clone()).with_timezone("UTC")),
             "timestamptype" => Arc::new(Int32Array::from_value(timestamp_type, count)),
+            headers::COLUMN => headers::column(records),
             other => return Err(Error::bug(format!("column '{other}' passed the check of a table without a format"))),
         };
         // a key or value that is no UTF-8 becomes NULL, as Spark's own cast would show it broken
@@ -93,13 +106,14 @@ mod tests {
     #[test]
     fn declared_columns_come_in_their_order_and_text_is_text() {
         let schema = Arc::new(parse_schema("offset BIGINT, Value STRING, topic STRING, key BINARY").unwrap());
-        check("t", &schema).unwrap();
+        check("t", &schema, &default_schema()).unwrap();
         let records = Records {
             data: Bytes::from_static(b"kvalue"),
             values: vec![Some(1..6), None],
             keys: vec![Some(0..1), None],
             offsets: vec![4, 9],
             timestamps: vec![1, 2],
+            ..Records::default()
         };
         let rows = rows(&schema, &records, "events", 0, 0).unwrap();
         let printed = arrow::util::pretty::pretty_format_batches(&[rows]).unwrap().to_string();
@@ -109,8 +123,11 @@ mod tests {
 
     #[test]
     fn an_unknown_column_says_that_there_is_no_format() {
-        let schema = parse_schema("user_id STRING").unwrap();
-        assert!(check("t", &schema).unwrap_err().report().contains("add a format"));
-        assert!(check("t", &parse_schema("offset STRING").unwrap()).unwrap_err().to_string().contains("bigint"));
+        let check = |ddl: &str, known: &Schema| check("t", &parse_schema(ddl).unwrap(), known);
+        assert!(check("user_id STRING", &default_schema()).unwrap_err().report().contains("add a format"));
+        assert!(check("offset STRING", &default_schema()).unwrap_err().to_string().contains("bigint"));
+        let headers = "headers ARRAY<STRUCT<key STRING, value BINARY>>";
+        assert!(check(headers, &default_schema()).is_err());
+        check(headers, &schema_with_headers()).unwrap();
     }
 }

@@ -3,6 +3,8 @@
 //! Must not do I/O, and must not know which of the two it serves.
 
 pub(crate) mod columns;
+pub(crate) mod headers;
+pub(crate) mod key;
 pub(crate) mod limit;
 pub(crate) mod payload;
 pub(crate) mod starting;
@@ -31,13 +33,18 @@ pub(crate) fn names(list: &str) -> Vec<String> {
     names
 }
 
-/// Refuses positions of topics that the options no longer name: their records would be dropped in silence.
-pub(crate) fn check_subscribed(table: &str, resume_from: &Offsets, is_subscribed: impl Fn(&str) -> bool) -> Result<()> {
+/// Refuses positions that the options no longer ask for: their records would be dropped in silence.
+pub(crate) fn check_subscribed(
+    table: &str,
+    resume_from: &Offsets,
+    is_subscribed: impl Fn(&str, u32) -> bool,
+) -> Result<()> {
     for split in resume_from.0.keys() {
-        let (topic, _) = topic_partition(split)?;
-        if !is_subscribed(topic) {
+        let (topic, partition) = topic_partition(split)?;
+        if !is_subscribed(topic, partition) {
             return Err(Error::invalid(format!(
-                "the checkpoint holds a position of topic '{topic}', which table '{table}' no longer reads"
+                "the checkpoint holds a position of topic '{topic}', partition {partition}, which table '{table}' no \
+                 longer reads"
             ))
             .help("name the topic again, or start with a new checkpoint"));
         }

@@ -8,5 +8,6 @@ mod delta_upkeep;
 mod kafka;
 mod log;
 mod schema_registry;
+mod schema_rules;
 mod services;
 mod support;

@@ -2,7 +2,8 @@
 
 use std::fs;
 use tidemill_connectors::schema_registry::{
-    AvroSchema, Compatibility, SchemaRegistry, SchemaType, arrow_to_avro, avro_to_arrow, ddl_to_avro, problems,
+    AvroSchema, Compatibility, Draft, Parsed, Reference, Refused, SchemaRegistry, Why, arrow_to_avro, avro_to_arrow,
+    ddl_to_avro, problems,
 };
 use tidemill_core::types::{parse_schema, schema_ddl};
 
@@ -20,7 +21,9 @@ fn defaulted(name: &str, of: &str, value: &str) -> String {
 }
 
 fn found(level: Compatibility, new: &str, old: &str) -> String {
-    problems(level, &AvroSchema::parse(new).unwrap(), &AvroSchema::parse(old).unwrap()).join("; ")
+    let parsed = |text: &str| Parsed::Avro(AvroSchema::parse(text).unwrap());
+    let found = problems(level, &parsed(new), &parsed(old));
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 #[test]
@@ -115,15 +118,20 @@ fn versions_and_ids_count_up_and_survive_a_reopen() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let registry = SchemaRegistry::open(path).unwrap();
-    let first = registry.register("orders-value", "id BIGINT NOT NULL, at TIMESTAMP", SchemaType::Ddl).unwrap();
+    let first = registry
+        .register("orders-value", &Draft::ddl("orders-value", "id BIGINT NOT NULL, at TIMESTAMP").unwrap())
+        .unwrap();
     assert_eq!((first.id, first.version), (1, 1));
-    let other = registry.register("clicks", &record(&field("a", r#""int""#)), SchemaType::Avro).unwrap();
+    let other = registry.register("clicks", &Draft::avro(record(&field("a", r#""int""#)))).unwrap();
     assert_eq!((other.id, other.version), (2, 1));
-    let second = registry.register("orders-value", "id BIGINT NOT NULL, at TIMESTAMP, note STRING", SchemaType::Ddl);
+    let second = registry.register(
+        "orders-value",
+        &Draft::ddl("orders-value", "id BIGINT NOT NULL, at TIMESTAMP, note STRING").unwrap(),
+    );
     assert_eq!(second.as_ref().map(|second| (second.id, second.version)).unwrap(), (3, 2));
 
     let again = SchemaRegistry::open(&format!("file://{path}")).unwrap();
-    assert_eq!(again.register("orders-value", &first.schema, SchemaType::Avro).unwrap(), first, "known already");
+    assert_eq!(again.register("orders-value", &Draft::avro(&first.schema)).unwrap(), first, "known already");
     assert_eq!(again.latest("orders-value").unwrap(), second.ok());
     assert_eq!(again.by_id(2).unwrap(), Some(other));
     assert_eq!((again.by_id(9).unwrap(), again.latest("nothing").unwrap()), (None, None));
@@ -137,32 +145,152 @@ fn versions_and_ids_count_up_and_survive_a_reopen() {
 fn an_incompatible_version_is_refused_in_words_unless_the_subject_allows_it() {
     let folder = tempfile::tempdir().unwrap();
     let registry = SchemaRegistry::open(folder.path().to_str().unwrap()).unwrap();
-    registry.register("s", &record(&field("price", r#""double""#)), SchemaType::Avro).unwrap();
+    registry.register("s", &Draft::avro(record(&field("price", r#""double""#)))).unwrap();
     let worse = record(&format!("{},{}", field("price", r#""int""#), field("x", r#""int""#)));
-    let error = registry.register("s", &worse, SchemaType::Avro).unwrap_err();
+    let error = registry.register("s", &Draft::avro(&worse)).unwrap_err();
     assert_eq!(
-        error.to_string(),
+        error.error.to_string(),
         "the schema is not backward compatible with version 1 of subject 's': field 'price': data of the version \
          before holds double, which cannot be read as int; field 'x': data of the version before lacks it, and it \
          has no default"
     );
     assert_eq!(registry.versions("s").unwrap(), [1]);
-    registry.set_compatibility("s", Compatibility::None).unwrap();
+    registry.set_compatibility(Some("s"), Compatibility::None).unwrap();
     assert_eq!(registry.compatibility("s").unwrap(), Compatibility::None);
-    assert_eq!(registry.register("s", &worse, SchemaType::Avro).unwrap().version, 2);
+    assert_eq!(registry.register("s", &Draft::avro(&worse)).unwrap().version, 2);
 }
 
 #[test]
-fn a_crash_between_id_and_version_costs_an_id() {
+fn a_crash_at_any_step_of_a_registration_is_mended_by_the_next() {
+    let schema = record(&field("a", r#""int""#));
+    // what was not written yet, by the step after which the process died
+    let table: &[(&[&str], u32)] = &[(&["contents", "subjects/s/1.json"], 2), (&["subjects/s/1.json"], 1), (&[], 1)];
+    for (lost, id) in table {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = SchemaRegistry::open(folder.path().to_str().unwrap()).unwrap();
+        registry.register("s", &Draft::avro(&schema)).unwrap();
+        for path in *lost {
+            let path = folder.path().join(path);
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        }
+        let again = registry.register("s", &Draft::avro(&schema)).unwrap();
+        assert_eq!((again.id, again.version), (*id, 1), "{lost:?}");
+        assert_eq!(registry.latest("s").unwrap(), Some(again.clone()));
+        assert_eq!(registry.by_id(*id).unwrap(), Some(again));
+    }
+}
+
+#[test]
+fn a_registry_of_an_earlier_version_is_read_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = record(&field("a", r#""int""#));
+    for (path, text) in [
+        ("subjects/s/1.avsc", schema.as_str()),
+        ("subjects/s/config.json", r#"{"compatibility":"FULL"}"#),
+        ("ids/1.json", r#"{"subject":"s","version":1}"#),
+    ] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let registry = SchemaRegistry::open(folder.path().to_str().unwrap()).unwrap();
+    let first = registry.register("s", &Draft::avro(schema.replace(',', " ,"))).unwrap();
+    assert_eq!((first.id, first.version), (1, 1));
+    assert_eq!(registry.by_id(1).unwrap(), Some(first));
+    assert_eq!(registry.compatibility("s").unwrap(), Compatibility::Full);
+    let more = record(&format!("{},{}", field("a", r#""int""#), defaulted("b", r#""int""#, "0")));
+    let second = registry.register("s", &Draft::avro(more)).unwrap();
+    assert_eq!((second.id, second.version), (2, 2));
+    assert_eq!(registry.versions("s").unwrap(), [1, 2]);
+}
+
+#[test]
+fn deleted_versions_are_gone_from_lists_and_later_for_good() {
     let folder = tempfile::tempdir().unwrap();
     let registry = SchemaRegistry::open(folder.path().to_str().unwrap()).unwrap();
-    let schema = record(&field("a", r#""int""#));
-    registry.register("s", &schema, SchemaType::Avro).unwrap();
-    fs::remove_file(folder.path().join("subjects/s/1.avsc")).unwrap();
-    assert_eq!(registry.by_id(1).unwrap(), None);
-    let again = registry.register("s", &schema, SchemaType::Avro).unwrap();
-    assert_eq!((again.id, again.version), (2, 1));
-    assert_eq!(registry.latest("s").unwrap(), Some(again));
+    let of = |name: &str| Draft::avro(record(&defaulted(name, r#""int""#, "0")));
+    let (first, second) = (registry.register("s", &of("a")).unwrap(), registry.register("s", &of("b")).unwrap());
+    let refused = |done: Result<(), Refused>| done.unwrap_err().why;
+    assert_eq!(refused(registry.delete_version("s", 9, false)), Why::NoVersion);
+    assert_eq!(refused(registry.delete_version("t", 1, false)), Why::NoSubject);
+    assert_eq!(refused(registry.delete_version("s", 2, true)), Why::VersionNotDeleted);
+    registry.delete_version("s", 2, false).unwrap();
+    assert_eq!(refused(registry.delete_version("s", 2, false)), Why::VersionDeleted);
+    assert_eq!((registry.versions("s").unwrap(), registry.all_versions("s", true).unwrap()), (vec![1], vec![1, 2]));
+    assert_eq!(registry.by_id(second.id).unwrap(), Some(second.clone()), "its data can still be read");
+    // registered again it is a version more, with the same id
+    let again = registry.register("s", &of("b")).unwrap();
+    assert_eq!((again.id, again.version), (second.id, 3));
+    registry.delete_version("s", 2, true).unwrap();
+    assert_eq!(registry.by_id(second.id).unwrap().map(|found| found.id), Some(second.id), "version 3 has it");
+    assert_eq!(registry.delete_subject("s", true).unwrap_err().why, Why::SubjectNotDeleted);
+    assert_eq!(registry.delete_subject("s", false).unwrap(), [1, 3]);
+    assert_eq!(registry.subjects().unwrap(), Vec::<String>::new());
+    assert_eq!(registry.delete_subject("s", false).unwrap_err().why, Why::SubjectDeleted);
+    assert_eq!(registry.delete_subject("s", true).unwrap(), [1, 3]);
+    assert_eq!((registry.by_id(first.id).unwrap(), registry.by_id(second.id).unwrap()), (None, None));
+    let fresh = registry.register("s", &of("b")).unwrap();
+    assert_eq!(fresh.id, 3, "an id is never given again");
+}
+
+#[test]
+fn a_schema_names_others_which_stay_while_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = SchemaRegistry::open(folder.path().to_str().unwrap()).unwrap();
+    registry
+        .register(
+            "user",
+            &Draft::avro(r#"{"type":"record","name":"User","namespace":"x","fields":[{"name":"id","type":"long"}]}"#),
+        )
+        .unwrap();
+    let mut order = Draft::avro(record(&field("by", r#""x.User""#)));
+    let error = registry.register("order", &order).unwrap_err();
+    assert!(error.error.to_string().contains("there is no type 'x.User'"), "{}", error.error);
+    let reference = |version| Reference { name: "x.User".into(), subject: "user".into(), version };
+    order.references = vec![reference(7)];
+    let error = registry.register("order", &order).unwrap_err();
+    assert!(error.error.to_string().contains("names version 7 of 'user', which is not there"), "{}", error.error);
+    order.references = vec![reference(1)];
+    let registered = registry.register("order", &order).unwrap();
+    assert_eq!(registry.referenced_by("user", 1).unwrap(), [registered.id]);
+    assert_eq!(registry.delete_version("user", 1, false).unwrap_err().why, Why::Referenced);
+    let text = registry.text(&registered.draft()).unwrap();
+    assert_eq!(text.references[0].0, "x.User");
+    // by its text a schema is registered with what it names
+    let other = SchemaRegistry::open(folder.path().join("other").to_str().unwrap()).unwrap();
+    let copied = other.register_text("order", &text).unwrap();
+    assert_eq!(copied.references, [Reference { name: "x.User".into(), subject: "x.User".into(), version: 1 }]);
+    registry.delete_subject("order", false).unwrap();
+    registry.delete_version("user", 1, false).unwrap();
+}
+
+#[test]
+fn transitive_levels_look_at_all_versions() {
+    let (one, two) = (defaulted("a", r#""int""#, "0"), defaulted("b", r#""int""#, "0"));
+    // the field comes back with another type: unlike the version before, the first one breaks
+    let versions = [record(&format!("{one},{two}")), record(&one)];
+    let worse = record(&format!("{one},{}", defaulted("b", r#""string""#, "\"\"")));
+    for (level, is_taken) in [
+        (Compatibility::Backward, true),
+        (Compatibility::BackwardTransitive, false),
+        (Compatibility::FullTransitive, false),
+        (Compatibility::Full, true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = SchemaRegistry::open(folder.path().to_str().unwrap()).unwrap();
+        registry.set_compatibility(None, level).unwrap();
+        versions.iter().for_each(|schema| drop(registry.register("s", &Draft::avro(schema)).unwrap()));
+        let found = registry.problems("s", &Draft::avro(&worse)).unwrap();
+        assert_eq!(found.is_empty(), is_taken, "{level:?}");
+        match registry.register("s", &Draft::avro(&worse)) {
+            Ok(_) => assert!(is_taken),
+            Err(refused) => assert!(
+                refused.error.to_string().contains("compatible with version 1 of subject 's': field 'b'"),
+                "{}",
+                refused.error
+            ),
+        }
+    }
 }
 
 #[test]
@@ -175,7 +303,7 @@ fn two_registrars_at_once_take_turns() {
                 let registry = SchemaRegistry::open(path).unwrap();
                 for at in 0..5 {
                     let schema = record(&defaulted(&format!("f{writer}_{at}"), r#""int""#, "0"));
-                    registry.register("s", &schema, SchemaType::Avro).unwrap();
+                    registry.register("s", &Draft::avro(&schema)).unwrap();
                 }
             });
         }
@@ -199,16 +327,32 @@ fn wrong_schemas_say_where_and_what() {
         ("twice", record(&format!("{0},{0}", field("a", r#""int""#))), "field 'a': declared twice"),
         ("no type", record(r#"{"name":"a"}"#), "field 'a': needs 'type'"),
         ("no items", record(&field("a", r#"{"type":"array"}"#)), "field 'a': needs 'items'"),
+        (
+            "a branch twice",
+            record(&field("a", r#"["int","int"]"#)),
+            "field 'a': a union with two branches of the same type",
+        ),
+        (
+            "an enum's default",
+            record(&field("a", r#"{"type":"enum","name":"e","symbols":["x"],"default":"y"}"#)),
+            "the default 'y' of the enum",
+        ),
         ("a union in a union", record(&field("a", r#"[["null","int"]]"#)), "a union directly in a union"),
         ("digits", record(&field("a", r#"{"type":"bytes","logicalType":"decimal","precision":50}"#)), "1 to 38 digits"),
         ("deep", record(&field("a", &deep)), "nested deeper than 32"),
     ];
     for (case, schema, expected) in table {
-        let error = registry.register("s", schema, SchemaType::Avro).unwrap_err();
+        let error = registry.register("s", &Draft::avro(schema)).unwrap_err().error;
         assert!(error.chain().contains(expected), "{case}: {}", error.report());
     }
-    assert!(registry.register("../s", "a INT", SchemaType::Ddl).unwrap_err().to_string().contains("not a name"));
-    assert!(SchemaRegistry::open("https://x/").unwrap_err().to_string().contains("only a directory"));
+    for subject in ["", "a\nb", &"ä".repeat(99)] {
+        let refused = registry.register(subject, &Draft::ddl("s", "a INT").unwrap()).unwrap_err();
+        assert!(refused.error.to_string().contains("is not a name for a subject"), "{}", refused.error);
+    }
+    // a path is a name like any other
+    registry.register("../s/x.proto", &Draft::ddl("s", "a INT").unwrap()).unwrap();
+    assert_eq!(registry.subjects().unwrap(), ["../s/x.proto"]);
+    assert!(SchemaRegistry::open("s3://x/").unwrap_err().to_string().contains("at s3:// cannot be used"));
 }
 
 #[test]

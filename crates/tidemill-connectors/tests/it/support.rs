@@ -108,12 +108,12 @@ pub async fn source(
 ) -> Result<Box<dyn Source>> {
     let options = options(connector.describe(), given)?;
     let (table, framing) = ("in".into(), Some(Framing::Payloads));
-    connector.open(SourceRequest { table, schema: schema(), options, framing, resume_from }).await
+    connector.open(SourceRequest { table, schema: schema(), options, reads_headers: false, framing, resume_from }).await
 }
 
 /// Positions by split.
 pub fn offsets(positions: &[(&str, u64)]) -> Offsets {
-    Offsets(positions.iter().map(|(split, offset)| ((*split).into(), *offset)).collect())
+    positions.iter().map(|(split, offset)| ((*split).into(), *offset)).collect()
 }
 
 /// Offset and payload of every record.

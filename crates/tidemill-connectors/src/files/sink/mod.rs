@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use commit::Directory;
 use contents::Contents;
 use partition::Partitioning;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
@@ -90,6 +91,11 @@ impl SinkConnector for FilesSink {
 
     fn commit_interval(&self, _options: &Options) -> Duration {
         Duration::from_secs(1)
+    }
+
+    fn local_directory(&self, options: &Options) -> Option<PathBuf> {
+        let path = options.text("path").filter(|path| !is_object_store(path.trim()))?;
+        local_path(path).ok()
     }
 
     async fn open(&self, request: SinkRequest) -> Result<Box<dyn Sink>> {

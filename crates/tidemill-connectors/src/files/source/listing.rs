@@ -17,7 +17,7 @@ use tidemill_core::{Error, Kind, Result, Split};
 const DEPTH_MAX: usize = 32;
 
 /// A `*` does not match across directories.
-const MATCHING: MatchOptions =
+pub(super) const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// A file.
@@ -28,13 +28,23 @@ pub(super) struct FileInfo {
     pub bytes: u64,
     /// When it was changed last, in microseconds since 1970.
     pub modified: i64,
+    /// Which writing of the file it is, where a store tells.
+    pub version: Option<String>,
 }
 
 impl FileInfo {
     /// What a plan pins of the file.
     pub fn tag(&self) -> String {
-        tag(self.bytes, self.modified)
+        match &self.version {
+            Some(version) => format!("bytes={} version={version}", self.bytes),
+            None => tag(self.bytes, self.modified),
+        }
     }
+}
+
+/// True for a name that is passed over, as Spark does.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
 }
 
 /// Size and time of a file, as a plan pins them.
@@ -53,7 +63,13 @@ pub(super) fn modified(metadata: &Metadata) -> i64 {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn glob_pattern(text: &str) -> Result<Pattern> {
-    Pattern::new(text).map_err(|error| Error::invalid(format!("'{text}' is no pattern of file names")).caused_by(error))
+    Pattern::new(text).map_err(|error| {
+        Error::invalid(format!(
+            "'{text}' is no pattern of file \
+                        names"
+        ))
+        .caused_by(error)
+    })
 }
 
 /// Where to look, and for what.
@@ -105,7 +121,8 @@ impl Directory {
     pub fn list(&self, now: i64) -> Result<Vec<FileInfo>> {
         let mut files = Vec::new();
         self.walk(&self.root, "", 0, self.pattern.is_none(), &mut files)?;
-        files.retain(|file| now.saturating_sub(file.modified) >= self.min_age);
+        // without a least age the clocks do not matter: that of the files may be ahead of ours
+        files.retain(|file| self.min_age == 0 || now.saturating_sub(file.modified) >= self.min_age);
         if let Some(published) = self.published()? {
             files.retain(|file| published.contains(&*file.split));
         }
@@ -131,9 +148,12 @@ impl Directory {
             let entry = entry.map_err(context)?;
             let name = entry.file_name().into_string().map_err(|name| {
                 let path = directory.join(name);
-                Error::new(Kind::Data, format!("the name of '{}' is not UTF-8", path.display())).help("rename the file")
+                Error::new(Kind::Data, format!("the name of '{}' is not UTF-8", path.display())).help(
+                    "rename the \
+                                                file",
+                )
             })?;
-            if name.starts_with(['.', '_']) {
+            if is_hidden(&name) {
                 continue;
             }
             let path = entry.path();
@@ -148,7 +168,8 @@ impl Directory {
                     self.walk(&path, &format!("{below}/"), depth + 1, inside || matches, files)?;
                 }
             } else if (inside || matches) && self.name_filter.as_ref().is_none_or(|filter| filter.matches(&name)) {
-                files.push(FileInfo { split: below.into(), bytes: metadata.len(), modified: modified(&metadata) });
+                let (bytes, modified) = (metadata.len(), modified(&metadata));
+                files.push(FileInfo { split: below.into(), bytes, modified, version: None });
             }
         }
         Ok(())

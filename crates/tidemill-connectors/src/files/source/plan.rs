@@ -1,8 +1,9 @@
 //! What an epoch reads of the files there are: decided from facts alone.
 
+use super::compression::is_compressed;
 use super::listing::FileInfo;
 use tidemill_core::source::Ask;
-use tidemill_core::{Offsets, Result, SplitRange};
+use tidemill_core::{Offsets, SplitRange};
 
 /// What the user allows.
 #[derive(Debug, Clone, Copy)]
@@ -16,44 +17,48 @@ pub(super) struct Limits {
     pub age_max: i64,
 }
 
-/// The ranges of one epoch: of `files`, what is new since `from`, within `ask` and `limits`.
-///
-/// Files of `lines` may be cut: `line_end` tells where the first line ends that ends at a position or
-/// after it.
-///
-/// # Errors
-/// Those of `line_end`.
-pub(super) fn plan(
-    files: Vec<FileInfo>,
-    from: &Offsets,
-    ask: &Ask,
-    limits: &Limits,
-    lines: bool,
-    line_end: impl Fn(&FileInfo, u64) -> Result<u64>,
-) -> Result<Vec<SplitRange>> {
+/// The ranges of one epoch.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    pub ranges: Vec<SplitRange>,
+    /// Where the file of the last range ends, if the range is to be drawn out from where it ends now to the end of a
+    /// line.
+    pub cut: Option<u64>,
+}
+
+/// The ranges of one epoch: of `files`, what is new since `from`, within `ask` and `limits`. Files of `lines` may be
+/// cut, unless they are compressed.
+pub(super) fn plan(files: Vec<FileInfo>, from: &Offsets, ask: &Ask, limits: &Limits, lines: bool) -> Planned {
     let files_max = limits.files_max.filter(|_| ask.rate_limited);
     let bytes_max = bytes_max(ask, limits, files_max);
-    let may_cut = lines && files_max.is_none();
-    let mut ranges: Vec<SplitRange> = Vec::new();
+    let mut planned = Planned::default();
     let mut bytes = 0u64;
     for (file, start, end) in unread(files, from, ask, limits, lines) {
         let room = bytes_max - bytes;
-        let is_first = ranges.is_empty();
-        if files_max.is_some_and(|most| ranges.len() as u64 >= most) || (room == 0 && !is_first) {
+        let is_first = planned.ranges.is_empty();
+        if files_max.is_some_and(|most| planned.ranges.len() as u64 >= most) || (room == 0 && !is_first) {
             break;
         }
-        let mut range = SplitRange { split: file.split.clone(), from: start, to: end, tag: file.tag() };
+        let mut range = SplitRange { tag: file.tag(), ..SplitRange::new(file.split.clone(), start, end) };
         if range.len() > room {
-            if may_cut {
-                range.to = line_end(&file, start + room.max(1))?.min(end);
+            if files_max.is_none() && has_lines(&file, lines) {
+                range.to = (start + room.max(1)).min(end);
+                planned.cut = Some(end);
+                planned.ranges.push(range);
+                break;
             } else if !is_first {
                 break;
             }
         }
         bytes = bytes.saturating_add(range.len()).min(bytes_max);
-        ranges.push(range);
+        planned.ranges.push(range);
     }
-    Ok(ranges)
+    planned
+}
+
+/// True for a file that can be read in pieces.
+fn has_lines(file: &FileInfo, lines: bool) -> bool {
+    lines && !is_compressed(&file.split)
 }
 
 /// About how many bytes the epoch may have. A limit in files takes the place of the engine's, not of the
@@ -82,13 +87,16 @@ fn unread(
     }
     let unread = files.into_iter().filter_map(|file| {
         let end = match &ask.until {
-            Some(until) => until.get(&file.split).map(|end| if lines { end.min(file.bytes) } else { file.bytes })?,
+            Some(until) => {
+                let end = until.get(&file.split)?;
+                if has_lines(&file, lines) { end.min(file.bytes) } else { file.bytes }
+            }
             None => file.bytes,
         };
         let start = match from.get(&file.split) {
             None if file.modified < oldest => return None,
             None => 0,
-            Some(position) if lines && position < end => position,
+            Some(position) if has_lines(&file, lines) && position < end => position,
             Some(_) => return None,
         };
         Some((file, start, end))
@@ -103,12 +111,17 @@ mod tests {
     /// Files by name, size and time.
     fn files(all: &[(&str, u64, i64)]) -> Vec<FileInfo> {
         all.iter()
-            .map(|(split, bytes, modified)| FileInfo { split: (*split).into(), bytes: *bytes, modified: *modified })
+            .map(|(split, bytes, modified)| FileInfo {
+                split: (*split).into(),
+                bytes: *bytes,
+                modified: *modified,
+                version: None,
+            })
             .collect()
     }
 
     fn offsets(all: &[(&str, u64)]) -> Offsets {
-        Offsets(all.iter().map(|(split, position)| ((*split).into(), *position)).collect())
+        all.iter().map(|(split, position)| ((*split).into(), *position)).collect()
     }
 
     const NO_LIMITS: Limits = Limits { files_max: None, bytes_max: None, latest_first: false, age_max: i64::MAX };
@@ -116,9 +129,11 @@ mod tests {
 
     /// Every line has ten bytes.
     fn planned(all: &[(&str, u64, i64)], from: &[(&str, u64)], ask: &Ask, limits: &Limits, lines: bool) -> Vec<String> {
-        let line_end = |_: &FileInfo, at: u64| Ok(at.next_multiple_of(10));
-        let ranges = plan(files(all), &offsets(from), ask, limits, lines, line_end).unwrap();
-        ranges.iter().map(ToString::to_string).collect()
+        let mut planned = plan(files(all), &offsets(from), ask, limits, lines);
+        if let (Some(end), Some(last)) = (planned.cut, planned.ranges.last_mut()) {
+            last.to = last.to.next_multiple_of(10).min(end);
+        }
+        planned.ranges.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -151,6 +166,14 @@ mod tests {
             ["a[0..25]", "c[0..10]"],
             "no part of a whole file"
         );
+    }
+
+    #[test]
+    fn a_compressed_file_is_not_cut_and_does_not_grow() {
+        let all = [("a.json.gz", 100, 1), ("b.json", 100, 2)];
+        let ask = Ask { bytes_max: 41, ..LIMITED };
+        assert_eq!(planned(&all, &[], &ask, &NO_LIMITS, true), ["a.json.gz[0..100]"]);
+        assert_eq!(planned(&all, &[("a.json.gz", 90)], &ask, &NO_LIMITS, true), ["b.json[0..50]"]);
     }
 
     #[test]

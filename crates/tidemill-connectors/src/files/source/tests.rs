@@ -33,6 +33,7 @@ fn request(path: &Path, given: &[(&str, &str)], framing: Option<Framing>) -> Sou
         table: "in".into(),
         schema: Arc::new(parse_schema("a INT").unwrap()),
         options: Options::check("source 'files'", &[DESCRIPTION.options], &given).unwrap(),
+        reads_headers: false,
         framing,
         resume_from: Offsets::default(),
     }
@@ -118,9 +119,9 @@ async fn what_is_not_there_or_cannot_be_read_yet_is_refused_at_open() {
         (missing.clone(), Some(Framing::Lines), format!("there is no file or directory '{}'", missing.display())),
         (missing.join("*.json"), Some(Framing::Lines), format!("there is no directory '{}'", missing.display())),
         (
-            "s3://b/in".into(),
+            "ftp://b/in".into(),
             Some(Framing::Lines),
-            "'s3://b/in' is not supported: connector 'files' cannot read s3://".into(),
+            "'ftp://b/in' is not supported: connector 'files' cannot read ftp://".into(),
         ),
         (root.path().into(), None, "table 'in' reads files and needs a format".into()),
         (root.path().into(), Some(Framing::Payloads), "table 'in' reads files, and its format is not for files".into()),

@@ -27,11 +27,17 @@ impl Watch {
         let changed = Arc::new(Notify::new());
         let watcher = watcher(root, deep, changed.clone())
             .inspect_err(|error| {
-                tracing::warn!(path = %root.display(), error = %error, "changes are not announced here, polling instead");
+                tracing::warn!(path = %root.display(), error = %error, "changes are not announced here, polling \
+                        instead");
             })
             .ok();
         let pause = if watcher.is_some() && !ages { poll_interval.saturating_mul(ANNOUNCED) } else { poll_interval };
         Watch { changed, pause, _watcher: watcher }
+    }
+
+    /// Where nothing announces changes: looks every `pause`.
+    pub fn unannounced(pause: Duration) -> Self {
+        Watch { changed: Arc::new(Notify::new()), pause, _watcher: None }
     }
 
     /// Returns when there may be something new.

@@ -141,6 +141,7 @@ fn records_have_no_header() {
         keys: vec![None; 3],
         offsets: vec![4, 5, 6],
         timestamps: vec![0; 3],
+        ..Records::default()
     };
     let chunk = Chunk { split: "t-0".into(), body: Body::Records(records) };
     let decoder = Csv.decoder(Arc::new(parse_schema("a INT, b INT").unwrap()), &options(&[])).unwrap();

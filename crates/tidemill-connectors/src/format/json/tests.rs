@@ -361,6 +361,7 @@ fn records_are_read_payload_by_payload() {
         offsets: vec![7, 8, 9, 20, 21],
         timestamps: vec![0; 5],
         values,
+        ..Records::default()
     };
     let chunk = Chunk { split: "t-0".into(), body: Body::Records(records) };
     let decoded = Json.decoder(schema("a INT"), &options(&[])).unwrap().decode(&chunk).unwrap();

@@ -203,6 +203,7 @@ mod tests {
             keys: vec![Some(0..2), None, None, None],
             offsets: vec![10, 11, 12, 13],
             timestamps: vec![1_500_000, 2, 3, 4],
+            ..Records::default()
         };
         Chunk { split: "events-eu-3".into(), body: Body::Records(records) }
     }

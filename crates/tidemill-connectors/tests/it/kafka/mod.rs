@@ -1,5 +1,6 @@
 //! Kafka against a real broker.
 
+mod records;
 mod sink;
 mod source;
 

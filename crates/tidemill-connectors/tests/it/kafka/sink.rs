@@ -1,10 +1,11 @@
 //! Writing: one transaction an epoch, the marker, fencing, killed producers.
 
-use super::{TIMEOUT, client, producer, send, topic};
+use super::{TIMEOUT, admin, client, producer, send, topic};
 use crate::services;
 use crate::support::{batch, payloads, sink, sink_request};
 use arrow::array::{RecordBatch, StringArray};
 use rdkafka::Message;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
@@ -135,23 +136,34 @@ impl Clock for SlowClock {
     }
 }
 
-/// Brokers that abort a transaction for lateness answer its producer as if it were a zombie. The sink
-/// then fences, reads the marker and decides: here once the epoch is not there, and once it is.
+/// Brokers that abort a transaction for lateness answer its producer as if it were a zombie. The sink then looks
+/// at the group's note: nobody has written, so it fences and goes on; or another process has, and it leaves.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_transaction_is_settled_by_the_marker() {
+async fn a_late_transaction_is_settled_by_the_note() {
     let topic = topic(1).await;
     let connector = KafkaSinkConnector::new(Arc::new(SlowClock::default()));
     let given = [("bootstrap_servers", services::kafka()), ("topic", &topic)];
     let mut request = sink_request(&connector, &given, "one", OutputMode::Append).unwrap();
     request.writer.query = topic.clone();
     let mut late = connector.open(request).await.unwrap();
+    assert_eq!(late.marker().await.unwrap(), Marker::Absent);
     late.commit(Epoch(0), &[batch(0..5)]).await.unwrap();
     drop(open(&topic, "one", &[]).await.unwrap());
     late.commit(Epoch(1), &[batch(5..10)]).await.unwrap();
-    open(&topic, "one", &[]).await.unwrap().commit(Epoch(2), &[batch(10..15)]).await.unwrap();
-    late.commit(Epoch(2), &[batch(10..15)]).await.unwrap();
-    assert_eq!(late.marker().await.unwrap(), Marker::At(Epoch(2)));
-    assert_eq!(set(committed(&topic, 1)), (15, payloads(0..15)));
+    let mut heir = open(&topic, "one", &[]).await.unwrap();
+    heir.commit(Epoch(2), &[batch(10..15)]).await.unwrap();
+    let error = late.commit(Epoch(2), &[batch(10..15)]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Fenced, "{}", error.report());
+    heir.commit(Epoch(3), &[batch(15..20)]).await.unwrap();
+    assert_eq!(set(committed(&topic, 1)), (20, payloads(0..20)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_timeout_that_brokers_do_not_allow_is_said_at_the_start() {
+    let topic = topic(1).await;
+    let error = open(&topic, "one", &[("transaction_timeout", "20 minutes")]).await.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.report().contains("transaction.max.timeout.ms"), "{}", error.report());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +192,7 @@ async fn without_a_format_rows_bring_value_and_topic() {
     assert_eq!((committed(&left, 1), committed(&right, 1)), (vec!["a".into(), "null".into()], vec!["b".into()]));
     request.options = crate::support::options(connector.describe(), &given[..1]).unwrap();
     let error = connector.open(request).await.map(|_| ()).unwrap_err();
-    assert!(error.report().contains("at-least-once"), "{}", error.report());
+    assert!(error.report().contains("marker_topic"), "{}", error.report());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,4 +228,45 @@ async fn a_small_epoch_commits_soon() {
     }
     took.sort();
     eprintln!("a transaction of ten rows: median {:?}, slowest {:?}", took[15], took[29]);
+}
+
+/// Records of which every hundredth is larger than it may be.
+fn with_large(bytes: usize) -> RecordBatch {
+    let value = |at: usize| if at % 100 == 50 { "x".repeat(bytes) } else { format!("value {at}") };
+    let values: Vec<String> = (0..300).map(value).collect();
+    let names: Vec<String> = (0..300).map(|at| format!("k{}", at % 7)).collect();
+    let (names, values) = (StringArray::from(names), StringArray::from(values));
+    RecordBatch::try_from_iter([("name", Arc::new(names) as _), ("value", Arc::new(values) as _)]).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_too_large_are_named_and_the_others_are_written_without_them() {
+    // for the client, which does not send them, and for the topic, whose brokers refuse a whole request
+    for (limit, bytes) in [(None, 2 << 20), (Some("max.message.bytes=20000"), 100_000)] {
+        let topic = format!("t-{}", uuid::Uuid::new_v4());
+        let mut new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+        if let Some((name, value)) = limit.and_then(|limit| limit.split_once('=')) {
+            new = new.set(name, value);
+        }
+        admin().create_topics([&new], &AdminOptions::new()).await.unwrap();
+        let connector = KafkaSinkConnector::default();
+        let given = [("bootstrap_servers", services::kafka()), ("topic", topic.as_str())];
+        let mut request = sink_request(&connector, &given, "one", OutputMode::Append).unwrap();
+        request.writer.query.clone_from(&topic);
+        let rows = with_large(bytes);
+        request.schema = rows.schema();
+        request.format = None;
+        let mut sink = connector.open(request).await.unwrap();
+        sink.marker().await.unwrap();
+        let refusal = sink.commit(Epoch(0), std::slice::from_ref(&rows)).await.unwrap_err();
+        assert_eq!(refusal.kind(), Kind::Data, "{refusal:?}");
+        let refused = sink.refused(Epoch(0), &[rows.slice(0, 120), rows.slice(120, 180)]).await.unwrap();
+        assert_eq!(refused.iter().map(|refused| refused.row).collect::<Vec<_>>(), [50, 150, 250]);
+        assert!(refused.iter().all(|refused| refused.code == "MESSAGE_TOO_LARGE"), "{refused:?}");
+        let pieces = [rows.slice(0, 50), rows.slice(51, 99), rows.slice(151, 99), rows.slice(251, 49)];
+        sink.commit(Epoch(0), &pieces).await.unwrap();
+        let (count, found) = set(committed(&topic, 1));
+        assert_eq!((count, found.len()), (297, 297));
+        assert!(found.iter().all(|value| value.starts_with("value ")));
+    }
 }

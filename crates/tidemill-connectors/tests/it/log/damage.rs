@@ -1,9 +1,9 @@
 //! Crashes at every byte of an append, damage, and the format on disk of this version.
 
-use super::{append, values};
+use super::{append, record, values};
 use std::fs;
 use std::path::Path;
-use tidemill_connectors::log::{LogReader, LogWriter, TopicOptions};
+use tidemill_connectors::log::{LogReader, LogRecord, LogWriter, TopicOptions};
 use tidemill_core::Kind;
 
 fn copy(from: &Path, to: &Path) {
@@ -139,8 +139,8 @@ fn write_fixture() {
     let options = TopicOptions { partitions: Some(2), ..TopicOptions::default() };
     let mut writer = LogWriter::open(Path::new(FIXTURE), "events", options).unwrap();
     let mut append = writer.begin(0);
-    append.push(0, Some(b"k"), Some(b"one"), None).unwrap();
-    append.push(0, None, None, Some(42)).unwrap();
-    append.push(1, None, Some(b"two"), None).unwrap();
+    append.push(0, &LogRecord { key: Some(b"k"), ..record("one") }).unwrap();
+    append.push(0, &LogRecord { timestamp: Some(42), ..LogRecord::default() }).unwrap();
+    append.push(1, &record("two")).unwrap();
     writer.commit(append, Some(("tidemill/q/s/i", 3)), 1_700_000_000_000_001).unwrap();
 }

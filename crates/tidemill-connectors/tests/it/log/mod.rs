@@ -5,12 +5,17 @@ mod source;
 mod writer;
 
 use std::path::Path;
-use tidemill_connectors::log::{LogReader, LogWriter};
+use tidemill_connectors::log::{LogReader, LogRecord, LogWriter};
+
+/// A record without a key.
+pub fn record(value: &str) -> LogRecord<'_> {
+    LogRecord { value: Some(value.as_bytes()), ..LogRecord::default() }
+}
 
 /// Appends one record a value, in turn over the partitions.
 pub fn append(writer: &mut LogWriter, values: &[&str], marker: Option<(&str, u64)>) {
     let mut append = writer.begin(0);
-    values.iter().for_each(|value| append.push_by_key(None, Some(value.as_bytes()), None).unwrap());
+    values.iter().for_each(|value| append.push_by_key(&record(value)).unwrap());
     writer.commit(append, marker, 1_000).unwrap();
 }
 

@@ -1,9 +1,9 @@
 //! Appending: what is written reads back, one writer at a time, segments roll and are retained.
 
-use super::{append, values};
+use super::{append, record, values};
 use std::fs;
 use std::time::Duration;
-use tidemill_connectors::log::{LogReader, LogWriter, TopicOptions};
+use tidemill_connectors::log::{LogReader, LogRecord, LogWriter, TopicOptions};
 use tidemill_core::Kind;
 
 #[test]
@@ -53,7 +53,7 @@ fn segments_roll_and_old_ones_are_deleted_by_bytes_and_by_age() {
     let long = "x".repeat(300);
     for second in 0..20 {
         let mut append = writer.begin(0);
-        append.push(0, None, Some(long.as_bytes()), None).unwrap();
+        append.push(0, &record(&long)).unwrap();
         writer.commit(append, None, second * 1_000_000).unwrap();
     }
     let segments = || fs::read_dir(folder.path().join("t/0")).unwrap().count();
@@ -91,6 +91,6 @@ fn files_of_commits_roll_and_a_reader_follows() {
 
 fn append_cached(writer: &mut LogWriter, id: &str, epoch: u64) {
     let mut append = writer.begin(0);
-    append.push(0, Some(b"k"), None, Some(7)).unwrap();
+    append.push(0, &LogRecord { key: Some(b"k"), timestamp: Some(7), ..LogRecord::default() }).unwrap();
     writer.commit(append, Some((id, epoch)), 0).unwrap();
 }

@@ -1,7 +1,7 @@
 //! A Delta table beside a stream: read whole, as it is at one version.
 
-use super::errors::failed;
-use super::home::Home;
+use crate::delta::errors::failed;
+use crate::delta::home::Home;
 use crate::format::parquet::conform::conform;
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
@@ -9,36 +9,9 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use deltalake::DeltaTable;
 use futures::TryStreamExt;
-use std::collections::HashMap;
 use std::time::Duration;
-use tidemill_core::describe::{Description, Guarantee, OptionKind, OptionSpec, Role};
-use tidemill_core::source::{Ask, Body, Chunk, Source, SourceConnector, SourceRequest};
+use tidemill_core::source::{Ask, Body, Chunk, Source};
 use tidemill_core::{Error, Kind, Offsets, Result, SplitRange, types};
-
-static DESCRIPTION: Description = Description {
-    name: "delta",
-    role: Role::Source,
-    summary: "reads a Delta Lake table beside a stream (static = 'true'), and again when it has a new version",
-    guarantee: Guarantee::ExactlyOnce,
-    options: &[
-        OptionSpec::new("path", OptionKind::Location, "directory or URL of the table (s3://, abfss://, az://)")
-            .required(),
-        OptionSpec::new("storage.aws_secret_access_key", OptionKind::Secret, "secret key for s3://"),
-        OptionSpec::new("storage.azure_storage_account_key", OptionKind::Secret, "account key for abfss:// and az://"),
-        OptionSpec::new(
-            "storage.azure_storage_client_secret",
-            OptionKind::Secret,
-            "client secret for abfss:// and az://",
-        ),
-        OptionSpec::new(
-            "storage.azure_storage_sas_token",
-            OptionKind::Secret,
-            "access signature for abfss:// and az://",
-        ),
-        OptionSpec::new("storage.*", OptionKind::Text, "an option of the object store, such as storage.aws_region"),
-    ],
-    example: "connector = 'delta', path = 'data/customers', static = 'true'",
-};
 
 /// The one split: its position is the version after the newest one known.
 const SPLIT: &str = "version";
@@ -46,37 +19,24 @@ const SPLIT: &str = "version";
 /// How often an idle reader looks for a new version.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Opens a Delta table to read it.
-pub struct DeltaSourceConnector;
-
-#[async_trait]
-impl SourceConnector for DeltaSourceConnector {
-    fn describe(&self) -> &'static Description {
-        &DESCRIPTION
-    }
-
-    fn reads_whole(&self) -> bool {
-        true
-    }
-
-    async fn open(&self, request: SourceRequest) -> Result<Box<dyn Source>> {
-        let options = &request.options;
-        let storage: HashMap<String, String> =
-            options.with_prefix("storage.").map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let home = Home::existing(options.required("path")?, storage)?;
-        let mut table = home.table()?;
-        table.load().await.map_err(|error| failed("open", &home.place, error))?;
-        Ok(Box::new(DeltaSource { home, table, schema: request.schema }))
-    }
-}
-
-struct DeltaSource {
+/// An open table.
+pub(super) struct DeltaTableSource {
     home: Home,
     table: DeltaTable,
     schema: SchemaRef,
 }
 
-impl DeltaSource {
+impl DeltaTableSource {
+    /// Opens the table at `home` in the columns of `schema`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn open(home: Home, schema: SchemaRef) -> Result<Self> {
+        let mut table = home.table()?;
+        table.load().await.map_err(|error| failed("open", &home.place, error))?;
+        Ok(DeltaTableSource { home, table, schema })
+    }
+
     /// The declared columns of a batch of the table.
     fn fitted(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
@@ -101,7 +61,7 @@ impl DeltaSource {
 }
 
 #[async_trait]
-impl Source for DeltaSource {
+impl Source for DeltaTableSource {
     async fn latest(&mut self) -> Result<Offsets> {
         let updated = self.table.update_incremental(None).await;
         updated.map_err(|error| failed("read the log of", &self.home.place, error))?;
@@ -122,8 +82,10 @@ impl Source for DeltaSource {
     async fn read(&self, range: &SplitRange) -> Result<Vec<Chunk>> {
         let version = range.to - 1;
         let failure = |error| {
-            failed(&format!("read version {version} of"), &self.home.place, error)
-                .help("an epoch is run again with the version it saw: keep old versions for as long as a stop may last")
+            failed(&format!("read version {version} of"), &self.home.place, error).help(
+                "an epoch is run again with the version it saw: keep old versions for as long as a stop may \
+                       last",
+            )
         };
         let mut table = self.home.table()?;
         table.load_version(version).await.map_err(failure)?;

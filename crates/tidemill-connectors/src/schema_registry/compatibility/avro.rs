@@ -2,49 +2,11 @@
 //!
 //! Source: Avro specification 1.12, "Schema Resolution".
 
-use super::avro::{AvroField, AvroSchema, Logical, Named, Primitive, Type, plain_name};
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use super::Difference;
+use crate::schema_registry::avro::{AvroField, AvroSchema, Logical, Named, Primitive, Type, plain_name};
 
-/// What a new version of a schema must keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Compatibility {
-    /// Readers with the new schema read data of the one before.
-    #[default]
-    Backward,
-    /// Readers with the schema before read data of the new one.
-    Forward,
-    /// Both.
-    Full,
-    /// Nothing.
-    None,
-}
-
-impl fmt::Display for Compatibility {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Compatibility::Backward => "backward",
-            Compatibility::Forward => "forward",
-            Compatibility::Full => "fully",
-            Compatibility::None => "not at all",
-        })
-    }
-}
-
-/// What `new` breaks of `old`, in words; empty when it is compatible.
-pub fn problems(level: Compatibility, new: &AvroSchema, old: &AvroSchema) -> Vec<String> {
-    let backward = || pairing(new, old, "data of the version before");
-    let forward = || pairing(old, new, "new data");
-    match level {
-        Compatibility::Backward => backward(),
-        Compatibility::Forward => forward(),
-        Compatibility::Full => backward().into_iter().chain(forward()).collect(),
-        Compatibility::None => Vec::new(),
-    }
-}
-
-fn pairing(reader: &AvroSchema, writer: &AvroSchema, data: &'static str) -> Vec<String> {
+/// What keeps `reader` from reading data of `writer`.
+pub(super) fn unreadable(reader: &AvroSchema, writer: &AvroSchema, data: &'static str) -> Vec<Difference> {
     let mut pair = Pair { reader, writer, data, visited: Vec::new(), problems: Vec::new(), path: Vec::new() };
     pair.check(&reader.root, &writer.root);
     pair.problems
@@ -57,7 +19,7 @@ struct Pair<'a> {
     data: &'static str,
     /// Pairs of named types that are being or were compared.
     visited: Vec<(&'a str, &'a str)>,
-    problems: Vec<String>,
+    problems: Vec<Difference>,
     path: Vec<&'a str>,
 }
 
@@ -67,8 +29,13 @@ impl<'a> Pair<'a> {
             // whatever branch the data has must be readable
             (_, Type::Union(branches)) => branches.iter().for_each(|branch| self.check(reader, branch)),
             (Type::Union(branches), _) => {
-                if !branches.iter().any(|branch| self.fits(branch, writer)) {
-                    self.mismatch(reader, writer);
+                if branches.iter().any(|branch| self.fits(branch, writer)) {
+                    return;
+                }
+                // a branch that is meant for it says more than that none fits
+                match branches.iter().find(|branch| is_counterpart(branch, writer)) {
+                    Some(branch) => self.check(branch, writer),
+                    None => self.mismatch(reader, writer),
                 }
             }
             (Type::Primitive(to, means), Type::Primitive(from, meant)) => {
@@ -133,7 +100,7 @@ impl<'a> Pair<'a> {
         let names = |other: &&AvroField| other.name == field.name || field.aliases.contains(&other.name);
         match written.iter().find(names) {
             Some(other) => self.check(&field.of, &other.of),
-            None if field.has_default => {}
+            None if field.default.is_some() => {}
             None => self.problem(format!("{} lacks it, and it has no default", self.data)),
         }
         self.path.pop();
@@ -145,11 +112,20 @@ impl<'a> Pair<'a> {
     }
 
     fn problem(&mut self, what: String) {
-        let place = match self.path.is_empty() {
-            true => "the schema".to_owned(),
+        let path = match self.path.is_empty() {
+            true => String::new(),
             false => format!("field '{}'", self.path.join(".")),
         };
-        self.problems.push(format!("{place}: {what}"));
+        self.problems.push(Difference { path, what });
+    }
+}
+
+/// True for a branch of a union that stands for the same thing as `writer`, whether it can read it or not.
+fn is_counterpart(branch: &Type, writer: &Type) -> bool {
+    match (branch, writer) {
+        (Type::Named(left), Type::Named(right)) => plain_name(left) == plain_name(right),
+        (Type::Array(_), Type::Array(_)) | (Type::Map(_), Type::Map(_)) => true,
+        _ => false,
     }
 }
 
