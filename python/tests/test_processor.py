@@ -63,10 +63,13 @@ def test_the_generator_and_files(tmp_path):
     assert files.queries == []
 
 
-def test_a_checkpoint_in_an_object_store_is_refused_clearly(tmp_path):
-    place = "abfss://checkpoints@storage.dfs.core.windows.net"
-    processor = StreamProcessor("generator", checkpoint_location=place)
-    with pytest.raises(AnalysisException, match="object stores"):
+def test_a_checkpoint_in_an_object_store_that_cannot_be_opened_is_refused_clearly(tmp_path):
+    # no account and no key are given, and none is taken from elsewhere
+    processor = StreamProcessor("generator", checkpoint_location="az://checkpoints/a")
+    with pytest.raises(AnalysisException, match="az://checkpoints/a.*cannot be opened"):
+        processor.read_stream("e").writeStream.foreachBatch(lambda batch, _: None).start()
+    processor = StreamProcessor("generator", checkpoint_location="hdfs://host/a")
+    with pytest.raises(AnalysisException, match="hdfs:// is no place"):
         processor.read_stream("e").writeStream.foreachBatch(lambda batch, _: None).start()
 
 

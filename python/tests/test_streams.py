@@ -239,13 +239,11 @@ def test_listeners_hear_of_queries(spark, lines):
         (lambda write: write.format("delta").start("out"), "needs a checkpoint"),
         (lambda write: write.start(), "say where the rows go"),
         (lambda write: write.format("memory").start(), "queryName"),
-        (lambda write: write.format("nosuch").option("checkpointLocation", "ck").start(), "no sink called 'nosuch'"),
         (
-            lambda write: (
-                write.format("console").option("checkpointLocation", "abfss://c@s.dfs.core.windows.net").start()
-            ),
-            "object stores",
+            lambda write: write.format("console").option("checkpointLocation", "hdfs://name/ck").start(),
+            "is no place for one",
         ),
+        (lambda write: write.format("nosuch").option("checkpointLocation", "ck").start(), "no sink called 'nosuch'"),
         (lambda write: write.format("console").outputMode("complete").start(), "output mode complete"),
         (lambda write: write.format("console").outputMode("sometimes").start(), "no output mode 'sometimes'"),
         (lambda write: write.format("console").option("numRowz", 1).start(), "did you mean 'num_rows'"),
@@ -269,7 +267,7 @@ def test_explain_shows_the_steps(spark, lines, capsys):
     assert all(step.startswith("#") for step in steps if step)
 
 
-@pytest.mark.parametrize("source", ["rate", "socket", "delta"])
+@pytest.mark.parametrize("source", ["rate", "socket"])
 def test_sources_that_are_not_there(spark, source):
     with pytest.raises(AnalysisException, match=r"not there|cannot be read"):
         spark.readStream.format(source).load()
@@ -341,5 +339,21 @@ def test_a_version_of_a_delta_table_stays_as_it_is(spark, lines, tmp_path):
     query = joined.writeStream.format("memory").queryName("words").start()
     query.processAllAvailable()
     assert {row["word"] for row in spark.table("words").collect()} == {"old"}
-    with pytest.raises(AnalysisException, match="cannot be read as a stream"):
-        spark.readStream.format("delta").load(place)
+
+
+def test_a_delta_table_is_read_as_a_stream(spark, tmp_path):
+    place = str(tmp_path / "kinds")
+    spark.createDataFrame([("a", 1)], "kind STRING, n INT").write.format("delta").save(place)
+    stream = spark.readStream.format("delta").option("maxFilesPerTrigger", 1).load(place)
+    assert [(field.name, field.dataType.simpleString()) for field in stream.schema] == [
+        ("kind", "string"),
+        ("n", "int"),
+    ]
+    query = stream.selectExpr("kind", "n + 1 AS n").writeStream.format("memory").queryName("kinds").start()
+    query.processAllAvailable()
+    spark.createDataFrame([("b", 2)], "kind STRING, n INT").write.format("delta").mode("append").save(place)
+    query.processAllAvailable()
+    assert sorted(spark.table("kinds").collect()) == [("a", 2), ("b", 3)]
+    offsets = json.loads(json.dumps(query.lastProgress["sources"][0]["endOffset"]))
+    assert sorted(name.rsplit("/")[-1] for name in offsets) == ["file", "log", "version"]
+    query.stop()

@@ -16,6 +16,7 @@ from tidemill.errors import AnalysisException, StreamingQueryException, Tidemill
 from tidemill.functions import col, expr, lit
 from tidemill.query import StreamingQuery, StreamingQueryListener
 from tidemill.session import Session, SparkSession
+from tidemill.state.table import read_state
 from tidemill.stream_monitor import StreamMonitor
 from tidemill.stream_processor import StreamProcessor
 from tidemill.stream_schemas import SchemaRegistry
@@ -42,5 +43,6 @@ __all__ = [
     "expr",
     "functions",
     "lit",
+    "read_state",
     "types",
 ]

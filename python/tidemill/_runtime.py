@@ -8,6 +8,7 @@ A frame's ``_tables`` holds a definition for every table it may read, by the nam
     static   True for a table that is read once, before the stream starts
     arrow    rows that are there already: anything with ``__arrow_c_stream__`` (then there are no columns and options)
     batch    where those rows come from, when `foreachBatch` gave them
+    source   a data source of the user's program (`tidemill.datasource`), when ``connector`` is ``python``
 """
 
 from __future__ import annotations
@@ -85,8 +86,29 @@ def described(frame: DataFrame) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 
 def with_functions(frame: DataFrame, relation: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plan with its Python functions under names the engine can tell apart, and what they are."""
-    return named.described(relation, frame._session._functions if frame._session is not None else {})
+    """The plan with its Python functions under names the engine can tell apart, and what they are; so are the data
+    sources it reads, by the names of their tables."""
+    relation, functions = named.described(relation, frame._session._functions if frame._session is not None else {})
+    sources = {
+        _source_name(stable): definition["source"]
+        for _, stable, definition in _stable(frame)
+        if definition.get("source") is not None
+    }
+    return relation, {**functions, **sources}
+
+
+def _source_name(table: str) -> str:
+    """By what the engine finds the data source of a table."""
+    return f"{named.PREFIX}source.{table}"
+
+
+def _stable(frame: DataFrame) -> list[tuple[str, str, Definition]]:
+    """Every table the frame's plan names: its key, the name that does not depend on how often a session has read
+    before, and what it is."""
+    found: list[tuple[str, str, Definition]] = []
+    for key, definition in used_tables(frame).items():
+        found.append((key, unused(str(definition.get("name") or key), [stable for _, stable, _ in found]), definition))
+    return found
 
 
 def used_tables(frame: DataFrame) -> dict[str, Definition]:
@@ -106,8 +128,7 @@ def with_stable_names(frame: DataFrame) -> tuple[dict[str, Any], list[dict[str, 
     names: dict[str, str] = {}
     tables: list[dict[str, Any]] = []
     given: dict[str, Any] = {}
-    for key, definition in used_tables(frame).items():
-        stable = unused(str(definition.get("name") or key), names.values())
+    for key, stable, definition in _stable(frame):
         names[key] = stable
         if definition.get("arrow") is not None:
             given[stable] = definition["arrow"]
@@ -132,6 +153,8 @@ def _engine_table(name: str, definition: Definition) -> dict[str, Any]:
     options.setdefault("connector", "memory")
     if definition.get("static"):
         options["static"] = "true"
+    if definition.get("source") is not None:
+        options["source"] = _source_name(name)
     return {
         "name": name,
         "columns": [list(column) for column in definition.get("columns") or []],

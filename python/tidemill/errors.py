@@ -90,6 +90,10 @@ class PySparkImportError(TidemillException, ImportError):
     """A package that is not installed."""
 
 
+class PySparkNotImplementedError(TidemillException, NotImplementedError):
+    """Something a class of the user's program does not have."""
+
+
 class PySparkRuntimeError(TidemillException, RuntimeError):
     """Something asked for at a time when it cannot be had."""
 

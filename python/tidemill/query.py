@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tidemill.errors import AnalysisException, StreamingQueryException, from_engine
+from tidemill.errors import AnalysisException, StreamingQueryException, from_engine, translated
 
 POLL_SECONDS = 0.05
 """How often waits for any of several queries, and listeners, look."""
@@ -141,6 +141,19 @@ class StreamingQuery:
         if self._called is None or self._called.thread != threading.get_ident():
             self._inner.wait_ended(None)
             self._clean()
+
+    def rescale(self, parallelism: int) -> None:
+        """Gives the running query another parallelism after the batch it is in, and waits for that. Its state goes to
+        other partitions; the rows that come out are the same. The next start has the setting's parallelism again.
+
+        Args:
+            parallelism: state partitions and worker threads, 1 to 256.
+
+        Raises:
+            TidemillException: another number, or the query has ended.
+        """
+        with translated():
+            self._inner.rescale(parallelism)
 
     def exception(self) -> StreamingQueryException | None:
         """Why it failed; None when it has not."""

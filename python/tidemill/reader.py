@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from tidemill.datasource import registration
 from tidemill.errors import AnalysisException, IllegalArgumentException
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tidemill.dataframe import DataFrame
     from tidemill.session import Session
 
-FILE_FORMATS = ("json", "csv", "parquet", "raw")
+FILE_FORMATS = ("json", "csv", "parquet", "avro", "raw")
 """Formats of files that Spark names as if they were sources."""
 _RECORDS = ("kafka", "log")
 _KAFKA_NAMES = {"kafka.group.id": "group_id"}
@@ -36,8 +37,8 @@ class DataStreamReader:
         self._options: dict[str, str] = {}
 
     def format(self, source: str) -> Self:
-        """What to read from: ``kafka``, ``log``, ``files``, ``generator``, or a format of files: ``json``, ``csv``,
-        ``parquet``."""
+        """What to read from: ``kafka``, ``log``, ``delta``, ``files``, ``generator``, a format of files (``json``, ``csv``,
+        ``parquet``, ``avro``), or the name of a data source that ``spark.dataSource`` knows."""
         self._format = source.lower()
         return self
 
@@ -97,7 +98,24 @@ class DataStreamReader:
         """A temporary view of the session."""
         return self._session.table(tableName)
 
+    def delta(self, path: str | os.PathLike[str], **options: Any) -> DataFrame:
+        """A Delta table: its rows as they are, then those of each new version."""
+        return self.load(path, "delta", None, **options)
+
+    def _of_python(self, source: type) -> dict[str, Any]:
+        """The definition of a data source that is written in Python."""
+        made, schema = registration.opened(source, self._options, self._schema)
+        return {
+            "name": plain_name(type(made).name()),
+            "columns": columns_of(schema),
+            "options": {"connector": "python"},
+            "source": registration.StreamSource(made, schema),
+        }
+
     def _definition(self) -> dict[str, Any]:
+        own = self._session._sources.get(self._format or "")
+        if own is not None:
+            return self._of_python(own)
         source, options = self._source()
         columns = columns_of(self._schema) if self._schema is not None else []
         if source in _RECORDS and columns and not any(key.lower() == "format" for key in options):
@@ -130,10 +148,6 @@ class DataStreamReader:
                 )
             case "socket":
                 raise AnalysisException("the source `socket` is not there: it cannot be read again after a failure")
-            case "delta":
-                raise AnalysisException(
-                    "a Delta table cannot be read as a stream yet; session.read reads it beside one"
-                )
             case "text":
                 return "files", {"format": "raw", **options}
             case known if known in FILE_FORMATS:
@@ -159,6 +173,11 @@ class DataFrameReader(DataStreamReader):
         store."""
         if (format or self._format or "").lower() == "delta":
             return self.options(**options)._delta(path)
+        own = self._session._sources.get((format or self._format or "").lower())
+        if own is not None:
+            options = {**options, **({"path": os.fspath(path)} if path is not None else {})}
+            made, columns = registration.opened(own, self.options(**options)._options, schema or self._schema)
+            return self._session._from_arrow(plain_name(type(made).name()), registration.all_rows(made, columns))
         return super().load(path, format, schema, **options)
 
     def delta(self, path: str | os.PathLike[str]) -> DataFrame:

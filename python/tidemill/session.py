@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from tidemill import _tidemill
 from tidemill.dataframe import DataFrame
+from tidemill.datasource.registration import DataSourceRegistration
 from tidemill.errors import AnalysisException, IllegalArgumentException, translated
 from tidemill.query import StreamingQueryManager
 from tidemill.reader import DataFrameReader, DataStreamReader
@@ -154,6 +155,7 @@ class Session:
         self._memory: dict[str, tuple[str, str]] = {}
         self._made: dict[str, int] = {}
         self._functions: dict[str, UserDefinedFunction] = {}
+        self._sources: dict[str, type] = {}
         self._stopped = False
         self._listening = False
         self.conf = RuntimeConfig(self._check_settings)
@@ -183,6 +185,11 @@ class Session:
     def udf(self) -> UDFRegistration:
         """Gives Python functions names that SQL can call them by."""
         return UDFRegistration(self)
+
+    @property
+    def dataSource(self) -> DataSourceRegistration:
+        """Gives data sources written in Python names that readers can name them by."""
+        return DataSourceRegistration(self)
 
     def table(self, tableName: str) -> DataFrame:
         """A temporary view, or the rows a query with the sink ``memory`` and this name has written so far.

@@ -255,6 +255,9 @@ class DataStreamWriter:
         options = {"checkpoint": checkpoint, "accept_foreign": self._accepts_foreign()}
         if self._trigger is not None:
             options["trigger"] = self._trigger
+        for source in functions.values():
+            if source.kind == "source":
+                source.available_now = self._trigger == "available-now"
         called = _Called(self._function, session) if self._function is not None else None
         if self._name is not None:
             session.streams._refuse_twice(self._name)
@@ -356,21 +359,12 @@ class _Called:
 
 
 def local_directory(location: str) -> str:
-    """The directory of this machine that a checkpoint's location names.
-
-    Raises:
-        AnalysisException: a location elsewhere.
-    """
+    """The place that a checkpoint's location names: a directory of this machine, or the URL of a folder in an object
+    store as it is. Another scheme is refused by the engine."""
     scheme, separator, rest = location.partition("://")
     if not separator:
         return os.path.abspath(location)
-    if scheme == "file":
-        return os.path.abspath(rest)
-    raise AnalysisException(
-        f"the checkpoint {location} cannot be used: checkpoints in object stores ({scheme}://) are not there yet\n"
-        "  = help: give a directory of this machine; rows can go to object stores all the same",
-        "CHECKPOINT_LOCATION_UNSUPPORTED",
-    )
+    return os.path.abspath(rest) if scheme == "file" else location
 
 
 def _recorded_name(checkpoint: str) -> str | None:

@@ -38,6 +38,15 @@ pub enum Command {
     Connectors(cmd::connectors::Connectors),
     /// List, show and replay dead letters.
     Dlq(cmd::dlq::Dlq),
+    /// Try records that may end the process.
+    #[command(hide = true)]
+    Isolate(cmd::isolate::Isolate),
+    /// Look at, export, edit, copy and check the state in a checkpoint.
+    State(cmd::state::State),
+    /// Make, fill, read and look at topics of the embedded log.
+    Log(cmd::log::Log),
+    /// Register, look at, compare, infer and serve schemas.
+    Schema(cmd::schema::Schema),
     /// Write a starter pipeline.
     New(cmd::new::New),
 }
@@ -53,6 +62,10 @@ impl Command {
             Command::Test(command) => command.run(),
             Command::Connectors(command) => command.run(),
             Command::Dlq(command) => command.run(),
+            Command::Isolate(command) => command.run(),
+            Command::State(command) => command.run(),
+            Command::Log(command) => command.run(),
+            Command::Schema(command) => command.run(),
             Command::New(command) => command.run(),
         }
     }

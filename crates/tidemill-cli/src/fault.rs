@@ -1,13 +1,47 @@
 //! `--fault`, in debug builds only: breaks the program at a step of an epoch, to test what follows.
 //!
+//! A pipeline can ask for a death of its own: the function `die_on(value, text)` gives the value, and aborts the
+//! process at one that contains the text.
+//!
 //! `[query/]step:hit[+micros]:kill|stop|error`: at the given hit of a step the process kills itself with
 //! SIGKILL, stops itself with SIGSTOP, or the step fails. With `+micros` a thread does it that much later,
 //! while the step's work goes on.
 
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::DataType;
 use rustix::process::{Signal, getpid, kill_process};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tidemill_core::function::{ScalarFunction, Signature};
 use tidemill_core::{Error, Faults, Kind, Result, Step};
+
+/// `die_on(value, text)`: a record that ends the process.
+#[derive(Debug)]
+pub struct DieOn(Signature);
+
+impl DieOn {
+    /// The function.
+    pub fn new() -> Self {
+        let arguments = vec![DataType::Utf8, DataType::Utf8];
+        let help = "the value; ends the process when the value contains the text";
+        DieOn(Signature { name: "die_on".into(), arguments, required: 2, result: DataType::Utf8, help })
+    }
+}
+
+impl ScalarFunction for DieOn {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn call(&self, arguments: &[ArrayRef], _rows: usize) -> Result<ArrayRef> {
+        let (values, texts) = (arguments[0].as_string::<i32>(), arguments[1].as_string::<i32>());
+        let mut both = values.iter().zip(texts).filter_map(|(value, text)| Some((value?, text?)));
+        if both.any(|(value, text)| value.contains(text)) {
+            std::process::abort();
+        }
+        Ok(arguments[0].clone())
+    }
+}
 
 /// The faults of a command line.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ mod args;
 mod cmd;
 #[cfg(debug_assertions)]
 mod fault;
+mod isolation;
 mod output;
 mod progress;
 mod wiring;

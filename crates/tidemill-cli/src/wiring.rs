@@ -9,6 +9,7 @@ use tidemill_engine::pipeline::build::PipelineSpec;
 use tidemill_engine::pipeline::query::SinkTable;
 use tidemill_engine::pipeline::text::Text;
 use tidemill_engine::pipeline::variables;
+use tidemill_engine::state::offline::source::StateStoreSource;
 
 /// Every component the program knows.
 pub fn registry() -> Registry {
@@ -16,6 +17,10 @@ pub fn registry() -> Registry {
     tidemill_connectors::register(&mut registry);
     tidemill_guard::register(&mut registry);
     tidemill_rocksdb::register(&mut registry);
+    #[cfg(debug_assertions)]
+    registry.add_function(crate::fault::DieOn::new());
+    let state = StateStoreSource::new(&registry);
+    registry.add_source(state);
     registry
 }
 

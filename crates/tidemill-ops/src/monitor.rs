@@ -6,9 +6,12 @@ use crate::process::{ProcessMeter, Usage};
 use crate::record::QueryRecord;
 use crate::record::query::Moment;
 use crate::summary::Summary;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tidemill_core::{Clock, Error, Result};
 use tidemill_engine::progress::{EpochReport, Listener, QueryStarted};
+use tidemill_engine::resilience::memory::{Memory, MemoryWatch};
+use tidemill_engine::resilience::stall::Stall;
+use tidemill_engine::start::QueryHandle;
 
 /// Most queries that are remembered; of more, the oldest that have ended are forgotten. While none has ended,
 /// more are not noted.
@@ -39,6 +42,8 @@ struct Shared {
     /// What the process had used by then.
     before: Usage,
     queries: Mutex<Vec<QueryRecord>>,
+    /// Queries that can be told something.
+    handles: Mutex<Vec<Weak<QueryHandle>>>,
 }
 
 /// All that a monitor knows, at one moment.
@@ -47,6 +52,8 @@ pub(crate) struct Everything<'a> {
     pub began: Moment,
     pub queries: &'a [QueryRecord],
     pub usage: Usage,
+    /// Memory in use and its limit.
+    pub memory: Option<Memory>,
     /// Processor time since the monitor was made, in seconds.
     pub cpu_seconds: Option<f64>,
     pub bill: Bill,
@@ -62,7 +69,8 @@ impl Monitor {
     /// A monitor of the process that `meter` reads.
     pub fn with_meter(clock: Arc<dyn Clock>, prices: PriceBook, meter: ProcessMeter) -> Self {
         let (began, before) = (moment(&*clock), meter.read());
-        Monitor(Arc::new(Shared { clock, prices, meter, began, before, queries: Mutex::default() }))
+        let (queries, handles) = (Mutex::default(), Mutex::default());
+        Monitor(Arc::new(Shared { clock, prices, meter, began, before, queries, handles }))
     }
 
     /// What queries tell; give it to [`tidemill_engine::start::StartOptions::listeners`].
@@ -74,6 +82,20 @@ impl Monitor {
     /// process is not ready.
     pub fn announce(&self, name: &str) {
         self.0.query(name, |_| {});
+    }
+
+    /// Lets a query be told something over HTTP for as long as somebody holds it.
+    pub fn control(&self, handle: &Arc<QueryHandle>) {
+        let mut handles = self.0.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.retain(|known| known.strong_count() > 0);
+        handles.push(Arc::downgrade(handle));
+    }
+
+    /// Queries that run and can be told something: the one of this name or identity, or all.
+    pub(crate) fn controlled(&self, query: Option<&str>) -> Vec<Arc<QueryHandle>> {
+        let handles = self.0.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = handles.iter().filter_map(Weak::upgrade).filter(|handle| handle.is_active());
+        running.filter(|handle| query.is_none_or(|query| query == handle.name || query == handle.id)).collect()
     }
 
     /// Says that all queries have been asked to stop.
@@ -115,8 +137,18 @@ impl Monitor {
         let queries = self.0.queries();
         let used = self.0.used(now, usage, &queries);
         let (bill, cpu_seconds) = (Bill::of(&used, &self.0.prices), used.cpu_seconds);
+        let memory = MemoryWatch::this(queries.iter().find_map(QueryRecord::memory_limit)).look();
         let price_age_days = self.0.prices.age_days(now.micros);
-        read(&Everything { now, began: self.0.began, queries: &queries, usage, cpu_seconds, bill, price_age_days })
+        read(&Everything {
+            now,
+            began: self.0.began,
+            queries: &queries,
+            usage,
+            memory,
+            cpu_seconds,
+            bill,
+            price_age_days,
+        })
     }
 }
 
@@ -180,6 +212,15 @@ impl Listener for Shared {
     fn on_idle(&self, query: &str) {
         let now = moment(&*self.clock);
         self.query(query, |query| query.idle(now));
+    }
+
+    fn on_stall(&self, query: &str, stall: &Stall) {
+        let now = moment(&*self.clock);
+        self.query(query, |query| query.stall(stall, now));
+    }
+
+    fn on_resume(&self, query: &str) {
+        self.query(query, QueryRecord::resume);
     }
 
     fn on_end(&self, query: &str, error: Option<&Error>) {

@@ -61,6 +61,7 @@ fn run(case: &str, relation: &str, options: &str) -> Result<(&'static str, Strin
             (true, false) => Between::Stop,
             (false, false) => Between::Nothing,
         },
+        rescale: vec![],
     };
     let scratch = Scratch::new()?;
     Ok(match parts::runtime()?.block_on(run_relation(&case, &relation, &run, &scratch.0)) {

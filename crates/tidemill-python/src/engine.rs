@@ -5,6 +5,7 @@ use crate::arrow_data::Rows;
 use crate::errors::OrRaise;
 use crate::foreach::{self, ForeachBatch};
 use crate::query::Query;
+use crate::sources::PythonSources;
 use crate::stdout::PythonStdout;
 use crate::{evaluate, functions, parts, spec, write};
 use arrow::record_batch::RecordBatch;
@@ -13,12 +14,12 @@ use pyo3_arrow::PyTable;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_connectors::console::Console;
 use tidemill_connectors::memory::{MemorySink, MemoryStore};
 use tidemill_core::options::GivenOption;
 use tidemill_core::{Clock, Error, NoFaults, Options, Registry, Result};
+use tidemill_engine::checkpoint::place::Place;
 use tidemill_engine::pipeline::build::PipelineSpec;
 use tidemill_engine::pipeline::explain;
 use tidemill_engine::pipeline::extension::Extensions;
@@ -65,8 +66,8 @@ pub type Known = (Registry, Extensions);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Start {
-    /// Directory of the checkpoint.
-    checkpoint: PathBuf,
+    /// The checkpoint: a directory, or the URL of a folder in an object store.
+    checkpoint: String,
     /// When epochs start; absent: as soon as rows arrive.
     #[serde(default)]
     trigger: Option<String>,
@@ -218,6 +219,7 @@ impl Engine {
         let mut registry = self.shared.registry.clone();
         let (functions, extensions) = functions::described(py, described)?;
         functions.into_iter().for_each(|function| registry.add_function(function));
+        registry.add_source(PythonSources::of(py, described)?);
         Ok((registry, extensions))
     }
 
@@ -249,18 +251,21 @@ fn started(
             .class("WRITE_STREAM_NOT_ALLOWED")
             .help("use df.write to write rows that are there already"));
     }
-    let letters = dead_letters(&registry, &options)?;
+    let checkpoint = Place::open(&options.checkpoint, &query.name, &query.session.settings)?;
+    let letters = dead_letters(&registry, &checkpoint)?;
     let explained = explain::query(&query);
     let options = StartOptions {
-        checkpoint: options.checkpoint,
+        checkpoint,
         trigger,
         accept_foreign: options.accept_foreign,
         dead_letter: Some(letters),
         clock: shared.clock.clone(),
+        isolation: None,
         faults: Arc::new(NoFaults),
         listeners: vec![shared.monitor.listener()],
     };
     let handle = Arc::new(shared.block_on(start(query, options))?);
+    shared.monitor.control(&handle);
     let (running, held) = (handle.clone(), shared.clone());
     // a query that nobody holds runs on, and with it the threads it needs
     shared.handle.spawn(async move {
@@ -271,9 +276,9 @@ fn started(
 }
 
 /// Bad records become Parquet files in the checkpoint, unless the pipeline names a table for them.
-fn dead_letters(registry: &Registry, options: &Start) -> Result<SinkTable> {
-    let path = options.checkpoint.join("dead_letters").display().to_string();
-    let given = [GivenOption::new("path", path)];
+fn dead_letters(registry: &Registry, checkpoint: &Place) -> Result<SinkTable> {
+    let (path, mut given) = checkpoint.below("dead_letters");
+    given.push(GivenOption::new("path", path));
     let connector = registry.sink("files")?;
     let options = Options::check("the dead letters", &[connector.describe().options], &given)?;
     Ok(SinkTable { name: "dead_letters".into(), connector, format: Some(registry.format("parquet")?), options })

@@ -49,7 +49,7 @@ impl fmt::Debug for PythonFunction {
 }
 
 /// What Python describes of its functions, by the names that plans call them by. Each has a `kind`: a `processor`
-/// (see [`PythonProcessor`]), a `map` of batches ([`PythonRows`]), an `aggregate` ([`PythonAggregate`]), or a `function`: `shown` (the name in columns),
+/// (see [`PythonProcessor`]), a `map` of batches ([`PythonRows`]), an `aggregate` ([`PythonAggregate`]), a `source` ([`crate::sources`]), or a `function`: `shown` (the name in columns),
 /// `result` (DDL), `deterministic`, `style` (`values` or `arrow`) and `run(columns, rows)`, which gives a list or an
 /// Arrow array.
 ///
@@ -76,6 +76,8 @@ pub fn described(
                 extensions.add_map(name, PythonRows::new(function)?);
                 continue;
             }
+            // no function: see [`crate::sources`]
+            "source" => continue,
             _ => {}
         }
         let result: String = function.getattr("result")?.extract()?;

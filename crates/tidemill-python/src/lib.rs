@@ -18,6 +18,7 @@ mod processors;
 mod query;
 mod rows;
 mod schemas;
+mod sources;
 mod spec;
 mod stdout;
 mod to_python;
@@ -37,6 +38,7 @@ fn _tidemill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<query::Query>()?;
     module.add_class::<schemas::SchemaFiles>()?;
     module.add_function(wrap_pyfunction!(cases::run_case, module)?)?;
+    module.add_function(wrap_pyfunction!(schemas::schema_from_ddl, module)?)?;
     module.add_function(wrap_pyfunction!(expressions::parse_expression, module)?)?;
     module.add_function(wrap_pyfunction!(rows::from_rows, module)?)?;
     module.add_function(wrap_pyfunction!(rows::to_rows, module)?)?;

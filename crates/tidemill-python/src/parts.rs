@@ -3,12 +3,15 @@
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tidemill_core::{Clock, Error, Kind, Registry, Result, ResultExt, SystemClock};
+use tidemill_engine::state::offline::source::StateStoreSource;
 
 /// Adds every component the package knows, but for those that belong to a session.
 pub fn register(registry: &mut Registry) {
     tidemill_connectors::register(registry);
     tidemill_guard::register(registry);
     tidemill_rocksdb::register(registry);
+    let state = StateStoreSource::new(registry);
+    registry.add_source(state);
 }
 
 /// The machine's clock.

@@ -1,7 +1,7 @@
 //! A running query as Python holds it. Waiting lets other threads run and answers Ctrl-C.
 
 use crate::engine::Shared;
-use crate::errors::to_python;
+use crate::errors::{OrRaise, to_python};
 use pyo3::prelude::*;
 use std::future::Future;
 use std::sync::Arc;
@@ -100,6 +100,13 @@ impl Query {
     fn process_all_available(&self, py: Python<'_>) -> PyResult<()> {
         let handle = self.handle.clone();
         self.wait(py, None, async move { handle.process_all_available().await.is_ok() }).map(|_| ())
+    }
+
+    /// Gives it another parallelism, and waits until it has it: after the epoch it is in.
+    fn rescale(&self, py: Python<'_>, parallelism: usize) -> PyResult<()> {
+        self.handle.rescale(parallelism).or_raise(py)?;
+        let handle = self.handle.clone();
+        self.wait(py, None, async move { handle.rescaled().await.is_ok() }).map(|_| ())
     }
 
     /// The error that ended it as a TidemillError that is not raised; None when there is none.

@@ -11,8 +11,8 @@ const BUFFER_BYTES_MAX: u64 = 64 << 20;
 const BUFFER_BYTES_MIN: u64 = 64 << 10;
 /// Bits a key in the filters: one key in a hundred that is not there is looked for in vain.
 const FILTER_BITS: f64 = 10.0;
-/// Bytes of a block.
-const BLOCK_BYTES: usize = 16 << 10;
+/// Bytes of a block: a key that is looked up costs the reading of one.
+const BLOCK_BYTES: usize = 4 << 10;
 
 /// What holds the memory, and how it is set up.
 pub struct Memory {
@@ -50,7 +50,6 @@ impl Memory {
         options.set_write_buffer_size(self.buffer_bytes as usize);
         options.set_max_write_buffer_number(3);
         options.set_compression_type(DBCompressionType::Lz4);
-        options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.increase_parallelism(2);
         options.set_keep_log_file_num(1);

@@ -2,11 +2,13 @@
 
 use crate::options::{Memory, unlogged};
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, ReadOptions, WriteBatch};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch};
 use std::path::{Path, PathBuf};
 use tidemill_core::state::{CopiedFile, StateChange, StateRequest, StateStore, StoreSize, Visitor};
 use tidemill_core::{Error, Kind, Result};
 
+/// Keys that are looked up at once: so many blocks are held at most.
+const KEYS_AT_ONCE: usize = 1024;
 /// Files that are not copied: the database makes them anew.
 const NOT_COPIED: [&str; 3] = ["LOCK", "LOG", "IDENTITY"];
 
@@ -24,9 +26,15 @@ impl RocksStore {
     /// The directory cannot be read or written, or holds something else.
     pub fn open(request: &StateRequest) -> Result<Self> {
         let memory = Memory::new(request.memory_bytes);
-        let database = DB::open(&memory.database_options(), &request.directory)
+        let options = memory.database_options();
+        let only = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
+        let database = DB::open_cf_descriptors(&options, &request.directory, [only])
             .map_err(|error| failed("opened", &request.directory, error))?;
         Ok(RocksStore { database, memory, directory: request.directory.clone() })
+    }
+
+    fn family(&self) -> Result<&ColumnFamily> {
+        self.database.cf_handle(DEFAULT_COLUMN_FAMILY_NAME).ok_or_else(|| Error::bug("the database has no family"))
     }
 
     fn error(&self, what: &str, cause: rocksdb::Error) -> Error {
@@ -40,8 +48,14 @@ impl RocksStore {
 
 impl StateStore for RocksStore {
     fn get(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
-        let found = self.database.multi_get(keys);
-        found.into_iter().map(|value| value.map_err(|error| self.error("read", error))).collect()
+        let mut values = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            for found in self.database.batched_multi_get_cf(self.family()?, keys, keys.is_sorted()) {
+                let found = found.map_err(|error| self.error("read", error))?;
+                values.push(found.map(|value| value.to_vec()));
+            }
+        }
+        Ok(values)
     }
 
     fn scan_prefixes(&self, prefixes: &[Vec<u8>], visit: &mut Visitor<'_>) -> Result<()> {
@@ -102,6 +116,10 @@ impl StateStore for RocksStore {
         self.database.flush().map_err(|error| self.error("written", error))?;
         self.database.compact_range::<&[u8], &[u8]>(None, None);
         Ok(())
+    }
+
+    fn relieve(&self) -> Result<()> {
+        self.database.flush().map_err(|error| self.error("written", error))
     }
 
     fn size(&self) -> StoreSize {

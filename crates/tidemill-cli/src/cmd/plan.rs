@@ -15,9 +15,10 @@ pub struct Plan {
     /// The pipeline, as it is to run.
     file: PathBuf,
 
-    /// Directory of the checkpoint; default: the setting `checkpoint`, else `.tidemill/<pipeline>`.
+    /// The checkpoint: a directory, or a folder in an object store (s3://bucket/path); default: the setting
+    /// `checkpoint`, else `.tidemill/<pipeline>`.
     #[arg(long, value_name = "DIR")]
-    checkpoint: Option<PathBuf>,
+    checkpoint: Option<String>,
 
     /// A setting, key=value; overrules the file's.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -43,8 +44,12 @@ impl Plan {
         let spec = wiring::read_pipeline(&self.file, &self.set)?;
         let queries = spec.check(&wiring::registry())?;
         let several = queries.len() > 1;
-        let plans = queries.iter().map(|query| plan(query, &checkpoint_of(self.checkpoint.as_ref(), query, several)));
-        let plans: Vec<StatePlan> = plans.collect::<Result<_>>()?;
+        let runtime = wiring::runtime()?;
+        let mut plans: Vec<StatePlan> = Vec::with_capacity(queries.len());
+        for query in &queries {
+            let place = checkpoint_of(self.checkpoint.as_deref(), query, several)?;
+            plans.push(runtime.block_on(plan(query, &place, &wiring::clock()))?);
+        }
         match self.format {
             Format::Json => {
                 let text = serde_json::to_string_pretty(&plans).context(Kind::Bug, || "a plan has no JSON".into())?;

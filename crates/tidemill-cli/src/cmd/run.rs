@@ -1,18 +1,22 @@
 //! `tidemill run FILE.sql`: runs a pipeline until it is done, stopped or fails.
 
+use crate::isolation::OwnProcess;
 use crate::progress::{ProgressKind, Shown};
 use crate::{output, wiring};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_core::options::GivenOption;
 use tidemill_core::{Error, Faults, Kind, NoFaults, Result};
 use tidemill_engine::case::runner::unshared;
+use tidemill_engine::checkpoint::place::Place;
 use tidemill_engine::pipeline::query::Query;
 use tidemill_engine::pipeline::settings::Trigger;
 use tidemill_engine::progress::Listener;
 use tidemill_engine::start::{QueryHandle, StartOptions, start};
 use tidemill_ops::{Listen, Monitor, PriceBook, Served};
+use tokio::sync::watch;
 
 /// Options of the verb.
 #[derive(Debug, Args)]
@@ -20,9 +24,10 @@ pub struct Run {
     /// The pipeline.
     file: PathBuf,
 
-    /// Directory of the checkpoint; default: the setting `checkpoint`, else `.tidemill/<pipeline>`.
+    /// The checkpoint: a directory, or a folder in an object store (s3://bucket/path); default: the setting
+    /// `checkpoint`, else `.tidemill/<pipeline>`.
     #[arg(long, value_name = "DIR")]
-    checkpoint: Option<PathBuf>,
+    checkpoint: Option<String>,
 
     /// When epochs start: available-now, once, 'processing-time 1s'; default: as soon as rows arrive.
     #[arg(long)]
@@ -83,19 +88,26 @@ impl Run {
         let shown = Arc::new(Shown::new(self.progress, wiring::clock()));
         let runtime = wiring::runtime()?;
         let ended = runtime.block_on(async {
+            // from here on: one that comes while queries start is answered when they have
+            let mut signals = wiring::Signals::new()?;
             let served = self.page(&monitor, quiet).await?;
-            let ended = async {
-                let several = queries.len() > 1;
-                queries.iter().for_each(|query| monitor.announce(&query.name));
+            let stop = watch::Sender::new(false);
+            let grace = queries.iter().map(|query| query.session.settings.shutdown_grace()).max();
+            let several = queries.len() > 1;
+            queries.iter().for_each(|query| monitor.announce(&query.name));
+            let work = async {
                 let mut handles = Vec::with_capacity(queries.len());
                 for query in queries {
                     let listeners: [Arc<dyn Listener>; 2] = [shown.clone(), monitor.listener()];
                     let options = self.options(&query, several, accept_foreign, &registry, listeners.into())?;
                     let options = StartOptions { faults: faults.clone(), ..options };
-                    handles.push(start(query, options).await?);
+                    let handle = Arc::new(start(query, options).await?);
+                    monitor.control(&handle);
+                    handles.push(handle);
                 }
-                finish(handles, &monitor, &shown).await
+                ended(&handles, stop.subscribe()).await
             };
+            let ended = stopped_by(&mut signals, work, &stop, &monitor, &shown, grace.unwrap_or_default());
             let ended = ended.await;
             shown.finish();
             if let Some(served) = served {
@@ -114,7 +126,7 @@ impl Run {
         #[cfg(debug_assertions)]
         let faults = crate::fault::Planned::parse(&self.fault)?;
         #[cfg(not(debug_assertions))]
-        let faults = tidemill_core::NoFaults;
+        let faults = NoFaults;
         Ok(Arc::new(faults))
     }
 
@@ -156,22 +168,19 @@ impl Run {
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Result<StartOptions> {
         let settings = &query.session.settings;
-        let checkpoint = checkpoint_of(self.checkpoint.as_ref(), query, several);
+        let checkpoint = checkpoint_of(self.checkpoint.as_deref(), query, several)?;
         let trigger = self.trigger.as_deref().or(settings.trigger());
         let trigger = trigger.map_or(Ok(Trigger::Asap), Trigger::parse)?;
-        let letters = checkpoint.join("dead_letters").display().to_string();
-        let letters = wiring::sink_table(
-            registry,
-            "dead_letters",
-            "files",
-            &[GivenOption::new("path", letters), GivenOption::new("format", "parquet")],
-        )?;
+        let (letters, mut given) = checkpoint.below("dead_letters");
+        given.extend([GivenOption::new("path", letters), GivenOption::new("format", "parquet")]);
+        let letters = wiring::sink_table(registry, "dead_letters", "files", &given)?;
         Ok(StartOptions {
             checkpoint,
             trigger,
             accept_foreign,
             dead_letter: Some(letters),
             clock: wiring::clock(),
+            isolation: Some(Arc::new(OwnProcess { file: self.file.clone(), set: self.set.clone() })),
             faults: Arc::new(NoFaults),
             listeners,
         })
@@ -179,14 +188,18 @@ impl Run {
 }
 
 /// Where the checkpoint of a query is: as the command line says, else the pipeline, else by its name. A pipeline of
-/// several queries has a directory for each.
-pub fn checkpoint_of(given: Option<&PathBuf>, query: &Query, several: bool) -> PathBuf {
-    let base = match (given, query.session.settings.checkpoint()) {
-        (Some(directory), _) => directory.clone(),
-        (None, Some(directory)) => PathBuf::from(directory),
-        (None, None) => Path::new(".tidemill").join(query.name.split('.').next().unwrap_or(&query.name)),
+/// several queries has one for each.
+///
+/// # Errors
+/// The URL of no object store, or an option it does not know.
+pub fn checkpoint_of(given: Option<&str>, query: &Query, several: bool) -> Result<Place> {
+    let settings = &query.session.settings;
+    let base = match given.or(settings.checkpoint()) {
+        Some(location) => location.to_owned(),
+        None => format!(".tidemill/{}", query.name.split('.').next().unwrap_or(&query.name)),
     };
-    if several { base.join(&query.name) } else { base }
+    let own = if several { format!("{}/{}", base.trim_end_matches('/'), query.name) } else { base };
+    Place::open(&own, &query.name, settings)
 }
 
 /// How a run without an error ended.
@@ -207,35 +220,55 @@ impl Ended {
     }
 }
 
-/// Waits until every query has ended. The first signal drains: each finishes its epoch; the second
-/// stops at once.
-async fn finish(handles: Vec<QueryHandle>, monitor: &Monitor, shown: &Shown) -> Result<Ended> {
-    let ended = async {
-        let outcomes = futures::future::join_all(handles.iter().map(|handle| async {
-            let outcome = handle.ended().await;
-            if outcome.is_err() {
-                // one that fails takes the others with it: they belong to one pipeline
-                handles.iter().for_each(QueryHandle::stop);
-            }
-            outcome
-        }));
-        outcomes.await.into_iter().find_map(std::result::Result::err)
-    };
-    let mut ended = std::pin::pin!(ended);
-    let mut signals = wiring::Signals::new()?;
-    let mut how = Ended::Done;
-    let failed = tokio::select! {
-        failed = &mut ended => failed,
-        () = signals.next() => {
-            how = Ended::Stopped;
-            monitor.drain();
-            shown.note("stopping after the running epoch; once more stops at once");
-            handles.iter().for_each(QueryHandle::stop);
-            tokio::select! {
-                failed = &mut ended => failed,
-                () = signals.next() => std::process::exit(i32::from(Kind::Again.exit_code())),
-            }
+/// Waits until every query has ended; when `stop` turns true, each finishes its epoch.
+async fn ended(handles: &[Arc<QueryHandle>], mut stop: watch::Receiver<bool>) -> Result<()> {
+    let stop_all = || handles.iter().for_each(|handle| handle.stop());
+    let outcomes = futures::future::join_all(handles.iter().map(|handle| async {
+        let outcome = handle.ended().await;
+        if outcome.is_err() {
+            // one that fails takes the others with it: they belong to one pipeline
+            stop_all();
         }
+        outcome
+    }));
+    let stopped = async {
+        // the sender outlives us
+        let _ = stop.wait_for(|stop| *stop).await;
+        stop_all();
+        std::future::pending::<std::convert::Infallible>().await
     };
-    failed.map_or(Ok(how), |error| Err(unshared(error)))
+    let outcomes = tokio::select! {
+        outcomes = outcomes => outcomes,
+        never = stopped => match never {},
+    };
+    outcomes.into_iter().find_map(std::result::Result::err).map_or(Ok(()), |error| Err(unshared(error)))
+}
+
+/// Awaits the work. The first signal, also while queries start, drains; the second stops at once, and so does the end
+/// of the grace.
+async fn stopped_by(
+    signals: &mut wiring::Signals,
+    work: impl Future<Output = Result<()>>,
+    stop: &watch::Sender<bool>,
+    monitor: &Monitor,
+    shown: &Shown,
+    grace: Duration,
+) -> Result<Ended> {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done.map(|()| Ended::Done),
+        () = signals.next() => {}
+    }
+    monitor.drain();
+    shown.note("stopping after the running epoch; once more stops at once");
+    stop.send_replace(true);
+    tokio::select! {
+        done = &mut work => return done.map(|()| Ended::Stopped),
+        () = signals.next() => {}
+        () = tokio::time::sleep(grace) => shown.note(&format!(
+            "the running epoch took longer than shutdown_grace ({} s): stopped; the next start runs it again",
+            grace.as_secs_f64()
+        )),
+    }
+    std::process::exit(i32::from(Kind::Again.exit_code()))
 }

@@ -34,6 +34,10 @@ pub struct Test {
     #[arg(long)]
     kill: bool,
 
+    /// Give the running query another parallelism after every batch: the next of these, as in `1,4,2`.
+    #[arg(long, value_delimiter = ',')]
+    rescale: Vec<usize>,
+
     /// How a case counts that uses what this version does not have yet.
     #[arg(long, value_enum, default_value_t = Unsupported::Fail)]
     unsupported: Unsupported,
@@ -71,6 +75,7 @@ impl Test {
                 (true, _) => Between::Stop,
                 (false, true) => Between::Kill,
             },
+            rescale: self.rescale,
         };
         let (mut passed, mut failed, mut skipped) = (0, 0, 0);
         let mut unsupported = Vec::new();

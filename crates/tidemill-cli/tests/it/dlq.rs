@@ -63,7 +63,14 @@ fn failing_records_are_set_aside_with_their_bytes_and_replayed_once() {
     assert_eq!((&groups[1]["stage"], &groups[1]["count"]), (&"decode".into(), &1.into()));
     let records_30 = dlq(&scratch, &["list", "--records", "--code", "DIVIDE_BY_ZERO"]);
     let id = records_30[3]["id"].as_str().unwrap();
-    assert_eq!(dlq(&scratch, &["show", id])["value"], "{\"id\":30,\"n\":0}");
+    let masked = dlq(&scratch, &["show", id]);
+    assert_eq!(masked["value"], "{\"id\":\"<number>\",\"n\":\"<number>\"}");
+    assert!(!scratch.path().join("ck/audit.jsonl").exists());
+    assert_eq!(dlq(&scratch, &["show", id, "--unmasked"])["value"], "{\"id\":30,\"n\":0}");
+    let audit = std::fs::read_to_string(scratch.path().join("ck/audit.jsonl")).unwrap();
+    assert!(audit.lines().count() == 1 && audit.contains(id) && audit.contains("\"uid\":"), "{audit}");
+    let unnoted = scratch.run(&["dlq", "show", id, "--table", "ck/dead_letters", "--unmasked"]);
+    unnoted.says(64, &["only where that can be noted", "--checkpoint"]);
 
     // they fail again as long as nothing is mended, each under an id of its own
     assert_eq!(dlq(&scratch, &["replay", "--id", id])["records"], 1);

@@ -4,9 +4,12 @@
 #![allow(clippy::disallowed_methods, reason = "tests of a process bound their waits by the real clock")]
 
 mod bad_input;
+mod crash;
 mod dlq;
 mod page;
 mod plan;
 mod signals;
+mod state;
 mod support;
+mod unplaced;
 mod verbs;

@@ -148,7 +148,7 @@ fn people_see_what_is_kept_and_how_large_it_is() {
     let scratch = changed(SUMS, &[]);
     let shown = scratch.run(&["plan", "p.sql"]);
     assert_eq!(shown.code, Some(0), "{shown:?}");
-    for words in ["kept", "counts/aggregate", " B\n", "nothing is lost", "after epoch"] {
+    for words in ["kept", "counts/aggregate", " KiB\n", "nothing is lost", "after epoch"] {
         assert!(shown.out.contains(words), "{words} is missing in\n{}", shown.out);
     }
     let nothing = scratch.run(&["plan", "p.sql", "--checkpoint", "elsewhere"]);

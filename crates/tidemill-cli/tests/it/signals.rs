@@ -58,10 +58,8 @@ fn sigterm_drains_and_ends_well() {
     drains(Signal::TERM);
 }
 
-#[test]
-fn the_second_ctrl_c_stops_at_once() {
-    let scratch = Scratch::new();
-    // nobody reads what the console prints, so the epoch never ends by itself
+/// A pipeline whose first epoch never ends by itself: nobody reads what the console prints. It is printing already.
+fn printing(scratch: &Scratch, options: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
     let console = "connector = 'console', num_rows = 100000";
     scratch.write(
         "p.sql",
@@ -72,9 +70,23 @@ fn the_second_ctrl_c_stops_at_once() {
     );
     scratch.write("in/a.json", &WORDS.repeat(5_000));
     let args = ["run", "p.sql", "--checkpoint", "ckpt", "--progress", "off", "--listen", "127.0.0.1:0"];
-    let mut first = scratch.start(&args);
-    let mut shown = BufReader::new(first.stdout.take().unwrap());
+    let mut child = scratch.start(&[&args, options].concat());
+    let mut shown = BufReader::new(child.stdout.take().unwrap());
     shown.read_line(&mut String::new()).unwrap();
+    (child, shown)
+}
+
+/// The epoch that was cut off is run whole by the next start.
+fn is_whole(scratch: &Scratch) {
+    let printed = rest(scratch);
+    assert_eq!(printed.matches("12:09").count(), 5_000, "the epoch that was cut off is shown whole");
+    assert_eq!(scratch.published_rows(), 2, "a and b of 12:00");
+}
+
+#[test]
+fn the_second_ctrl_c_stops_at_once() {
+    let scratch = Scratch::new();
+    let (mut first, shown) = printing(&scratch, &[]);
     send(&first, Signal::INT);
     let mut told = BufReader::new(first.stderr.take().unwrap()).lines();
     assert!(told.any(|line| line.is_ok_and(|line| line.contains("once more stops at once"))));
@@ -82,7 +94,17 @@ fn the_second_ctrl_c_stops_at_once() {
     send(&first, Signal::INT);
     assert_eq!(finish(first).code, Some(75));
     drop(shown);
-    let printed = rest(&scratch);
-    assert_eq!(printed.matches("12:09").count(), 5_000, "the epoch that was cut off is shown whole");
-    assert_eq!(scratch.published_rows(), 2, "a and b of 12:00");
+    is_whole(&scratch);
+}
+
+#[test]
+fn an_epoch_that_does_not_end_is_cut_off_after_the_grace() {
+    let scratch = Scratch::new();
+    let (first, shown) = printing(&scratch, &["--set", "shutdown_grace=200ms"]);
+    send(&first, Signal::TERM);
+    let ended = finish(first);
+    assert_eq!(ended.code, Some(75), "{ended:?}");
+    assert!(ended.err.contains("longer than shutdown_grace (0.2 s)"), "{}", ended.err);
+    drop(shown);
+    is_whole(&scratch);
 }

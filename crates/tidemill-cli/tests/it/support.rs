@@ -1,7 +1,9 @@
 //! A scratch directory with a pipeline in it, and the program.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longest time a command may take.
@@ -66,15 +68,28 @@ impl Scratch {
 /// Waits for a command; a command that does not end fails the test.
 pub fn finish(mut child: Child) -> Ended {
     let started = Instant::now();
+    // a pipe that nobody reads holds up who writes much
+    let (out, err) = (drained(child.stdout.take()), drained(child.stderr.take()));
     while child.try_wait().unwrap().is_none() {
         if started.elapsed() > PATIENCE {
             child.kill().unwrap();
-            panic!("the command did not end: {:?}", child.wait_with_output());
+            let (out, err) = (out.join().unwrap(), err.join().unwrap());
+            panic!("the command did not end: {out}{err}");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    Ended { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
+    Ended { code: child.wait().unwrap().code(), out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+/// What comes through a pipe until its end; nothing for one that is not there.
+fn drained(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_string(&mut text).unwrap();
+        }
+        text
+    })
 }
 
 impl Ended {

@@ -1,5 +1,6 @@
 //! What every request passes: who may call us, what we take, and the headers of every answer.
 
+use crate::http::routes::PARALLELISM;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
@@ -32,11 +33,15 @@ const HEADERS: [(HeaderName, &str); 8] = [
 /// address ("DNS rebinding") and then read our answers; it cannot make a browser send another `Host` than
 /// that name. So addresses and `localhost` are taken, and of names only the one the user listens on.
 #[derive(Debug)]
-pub(super) struct Hosts(Option<String>);
+pub(super) struct Hosts {
+    name: Option<String>,
+    /// True when only this machine can reach us: then a query can be told something as well.
+    is_loopback: bool,
+}
 
 impl Hosts {
-    pub(super) fn new(name: Option<String>) -> Self {
-        Hosts(name)
+    pub(super) fn new(name: Option<String>, is_loopback: bool) -> Self {
+        Hosts { name, is_loopback }
     }
 
     fn allow(&self, host: &str) -> bool {
@@ -49,7 +54,7 @@ impl Hosts {
         name.parse::<IpAddr>().is_ok()
             || name == "localhost"
             || name.ends_with(".localhost")
-            || self.0.as_deref() == Some(name)
+            || self.name.as_deref() == Some(name)
     }
 }
 
@@ -75,7 +80,15 @@ pub(super) async fn check(State(hosts): State<Arc<Hosts>>, request: Request, nex
 
 fn refusal(hosts: &Hosts, request: &Request) -> Option<(StatusCode, &'static str)> {
     let headers = request.headers();
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if *request.method() == Method::POST && request.uri().path() == PARALLELISM {
+        if !hosts.is_loopback {
+            return Some((StatusCode::FORBIDDEN, "only where the program listens on loopback\n"));
+        }
+        // a browser says so when a page makes it send something
+        if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+            return Some((StatusCode::FORBIDDEN, "not from a web page\n"));
+        }
+    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"));
     }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
@@ -100,7 +113,7 @@ mod tests {
 
     #[test]
     fn names_of_others_are_refused() {
-        let hosts = Hosts::new(Some("mill.example".into()));
+        let hosts = Hosts::new(Some("mill.example".into()), true);
         for host in [
             "127.0.0.1",
             "127.0.0.1:4040",
@@ -119,6 +132,6 @@ mod tests {
         {
             assert!(!hosts.allow(host), "{host}");
         }
-        assert!(!Hosts::new(None).allow("mill.example"));
+        assert!(!Hosts::new(None, true).allow("mill.example"));
     }
 }

@@ -7,9 +7,12 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
+
+/// Where a query is told another parallelism.
+pub(super) const PARALLELISM: &str = "/parallelism";
 
 /// All routes of a monitor.
 pub(super) fn router(monitor: Monitor) -> Router {
@@ -25,6 +28,7 @@ pub(super) fn router(monitor: Monitor) -> Router {
         .route("/queries", get(queries))
         .route("/queries/{id}", get(query))
         .route("/queries/{id}/progress", get(progress))
+        .route(PARALLELISM, post(parallelism))
         .fallback(|| async { not_found("there is no such page") })
         .with_state(monitor)
 }
@@ -74,4 +78,26 @@ async fn progress(
         Some(found) => Json(found).into_response(),
         None => not_found("there is no such query"),
     }
+}
+
+/// A parallelism, and the query it is for; without a name all of them.
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    parallelism: usize,
+    query: Option<String>,
+}
+
+/// Asks queries for another parallelism; they have it after the epoch they are in.
+async fn parallelism(State(monitor): State<Monitor>, Query(wanted): Query<Wanted>) -> Response {
+    let queries = monitor.controlled(wanted.query.as_deref());
+    if queries.is_empty() {
+        return not_found("there is no such query that runs");
+    }
+    for query in &queries {
+        if let Err(error) = query.rescale(wanted.parallelism) {
+            return (StatusCode::BAD_REQUEST, Json(json!({ "error": error.report() }))).into_response();
+        }
+    }
+    let names: Vec<&str> = queries.iter().map(|query| query.name.as_str()).collect();
+    (StatusCode::ACCEPTED, Json(json!({ "parallelism": wanted.parallelism, "queries": names }))).into_response()
 }

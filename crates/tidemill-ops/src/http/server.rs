@@ -80,7 +80,7 @@ impl Drop for Served {
 pub(crate) async fn serve(monitor: Monitor, listen: &Listen) -> Result<Served> {
     let (listener, moved) = listen.bind().await?;
     let addr = listener.local_addr().context(Kind::Io, || "cannot tell the page's address".into())?;
-    let hosts = Arc::new(Hosts::new(listen.name()));
+    let hosts = Arc::new(Hosts::new(listen.name(), addr.ip().is_loopback()));
     let router = routes::router(monitor)
         .layer(tower::limit::ConcurrencyLimitLayer::new(REQUESTS_MAX))
         .layer(axum::middleware::from_fn_with_state(hosts, guard::check));

@@ -64,6 +64,9 @@ struct Overview {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     unready: Option<String>,
+    /// What a stalled query waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall: Option<StallView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     trigger: Option<String>,
@@ -81,6 +84,14 @@ struct Overview {
     watermark_delay_seconds: Option<f64>,
     state_rows: u64,
     state_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StallView {
+    reason: &'static str,
+    message: String,
+    seconds: f64,
 }
 
 /// One query, with the last minutes.
@@ -256,6 +267,11 @@ fn overview(query: &QueryRecord, now: Moment) -> Overview {
         name: query.name.clone(),
         status: query.course.status(now.elapsed),
         unready: query.course.unready(now.elapsed),
+        stall: query.course.stall.as_ref().map(|(stall, since)| StallView {
+            reason: stall.reason.word(),
+            message: stall.message.clone(),
+            seconds: now.elapsed.saturating_sub(*since).as_secs_f64(),
+        }),
         failure: query.failure.clone(),
         trigger: started.map(|started| trigger(started.trigger)),
         started: query.started_at.map(iso),

@@ -56,6 +56,10 @@ macro_rules! metrics {
 metrics! {
     QUERY_STATUS = Gauge "tidemill_query_status" ["query", "status"],
         "1 for the status the query has, 0 for the others";
+    QUERY_STALLED = Gauge "tidemill_query_stalled" ["query", "reason"],
+        "1 while the query waits for something to be mended outside, by what it waits for";
+    DISK_FREE = Gauge "tidemill_disk_free_bytes" ["query", "path"],
+        "What may still be written to the disk of a directory that the query writes into";
     EPOCHS = Counter "tidemill_epochs" ["query"],
         "Epochs committed";
     SOURCE_RECORDS = Counter "tidemill_source_records" ["query", "source"],
@@ -64,6 +68,8 @@ metrics! {
         "Bytes read";
     SOURCE_LAG_RECORDS = Gauge "tidemill_source_lag_records" ["query", "source", "partition"],
         "Positions that are there and not yet read, absent when not known";
+    SOURCE_BEHIND = Gauge "tidemill_source_behind_seconds" ["query", "source", "partition"],
+        "How far what was read last lies behind the newest record, for sources that know it";
     SOURCE_LAG_KNOWN = Gauge "tidemill_source_lag_known" ["query", "source"],
         "1 when the lag is known";
     WATERMARK = Gauge "tidemill_watermark_timestamp_seconds" ["query"],
@@ -72,6 +78,8 @@ metrics! {
         "How far the watermark is behind the wall clock";
     ROWS_LATE = Counter "tidemill_rows_late" ["query", "operator", "action"],
         "Rows that came after the watermark";
+    ROWS_FUTURE = Counter "tidemill_rows_future" ["query"],
+        "Rows whose event time was too far in the future to raise the watermark (max_future_skew)";
     STATE_ROWS = Gauge "tidemill_state_rows" ["query", "operator"],
         "Rows held in state";
     STATE_BYTES = Gauge "tidemill_state_bytes" ["query", "operator"],
@@ -94,6 +102,10 @@ metrics! {
         "Size of the rows written as Arrow arrays, before the sink's format and compression";
     SINK_COMMIT = Histogram "tidemill_sink_commit_seconds" ["query", "sink"],
         "Time of a sink's commit";
+    SINK_RETRIES = Counter "tidemill_sink_retries" ["query", "sink"],
+        "Attempts made again on the sink's system, absent for sinks that do not count them";
+    SINK_BREAKER = Gauge "tidemill_sink_breaker" ["query", "sink", "state"],
+        "1 for the state the sink's circuit breaker has, 0 for the others";
     COST_USD = Counter "tidemill_cost_usd" ["meter"],
         "What the process has cost by the price book, absent for what is unpriced or in another currency";
     COST_RATE = Gauge "tidemill_cost_rate_usd_per_hour" [],
@@ -106,6 +118,10 @@ metrics! {
         "Processor time of the process";
     PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" [],
         "Memory resident";
+    MEMORY_USED = Gauge "tidemill_memory_used_bytes" [],
+        "Memory that the kernel cannot take back, of the process or its control group";
+    MEMORY_LIMIT = Gauge "tidemill_memory_limit_bytes" [],
+        "What of it may be used before the process is ended";
     PROCESS_OPEN_FILES = Gauge "process_open_fds" [],
         "Open files and sockets";
     PROCESS_START = Gauge "process_start_time_seconds" [],

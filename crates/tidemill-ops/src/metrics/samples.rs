@@ -4,6 +4,9 @@ use crate::metrics::names as name;
 use crate::metrics::{Samples, Value};
 use crate::monitor::Everything;
 use crate::record::{Buckets, QueryRecord, Status};
+use tidemill_core::retry::BreakerState;
+use tidemill_engine::resilience::disk::Room;
+use tidemill_engine::resilience::stall::Reason;
 
 /// All values.
 pub(super) fn of(everything: &Everything<'_>) -> Samples {
@@ -29,6 +32,16 @@ fn course(samples: &mut Samples, everything: &Everything<'_>, query: &QueryRecor
     for other in Status::ALL {
         samples.add(&name::QUERY_STATUS, &[id, other.word()], Value::Count(u64::from(other == status)));
     }
+    for reason in Reason::ALL {
+        let waits = query.course.stall.as_ref().is_some_and(|(stall, _)| stall.reason == reason);
+        samples.add(&name::QUERY_STALLED, &[id, reason.word()], Value::Count(u64::from(waits)));
+    }
+    for place in query.started.iter().flat_map(|started| &started.disks) {
+        if let Some(room) = Room::at(place) {
+            samples.add(&name::DISK_FREE, &[id, &place.display().to_string()], Value::Count(room.free));
+        }
+    }
+    samples.add(&name::ROWS_FUTURE, &[id], Value::Count(query.totals.future_rows));
     samples.add(&name::EPOCHS, &[id], Value::Count(query.totals.epochs));
     samples.add(&name::CHECKPOINT_BYTES, &[id], Value::Count(query.totals.journal_bytes));
     if let Some(committed) = query.course.committed {
@@ -51,6 +64,10 @@ fn sources(samples: &mut Samples, query: &QueryRecord) {
         samples.add(&name::SOURCE_LAG_KNOWN, &labels, Value::Count(u64::from(source.lag().is_some())));
         for (split, behind) in &source.lag {
             samples.add(&name::SOURCE_LAG_RECORDS, &[labels[0], labels[1], split], Value::Count(*behind));
+        }
+        for (split, millis) in &source.behind {
+            let seconds = Value::Number(*millis as f64 / 1000.0);
+            samples.add(&name::SOURCE_BEHIND, &[labels[0], labels[1], split], seconds);
         }
     }
 }
@@ -82,6 +99,15 @@ fn sinks(samples: &mut Samples, query: &QueryRecord) {
         samples.add(&name::SINK_BYTES, &labels, Value::Count(sink.bytes));
         samples.add(&name::SINK_COMMIT, &labels, histogram(&sink.commits));
     }
+    for (sink, vitals) in query.started.iter().flat_map(|started| &started.vitals) {
+        let labels = [query.name.as_str(), sink.as_str()];
+        samples.add(&name::SINK_RETRIES, &labels, Value::Count(vitals.retries()));
+        let Some(state) = vitals.breaker() else { continue };
+        for other in BreakerState::ALL {
+            let is_it = u64::from(other == state);
+            samples.add(&name::SINK_BREAKER, &[labels[0], labels[1], other.word()], Value::Count(is_it));
+        }
+    }
 }
 
 fn process(samples: &mut Samples, everything: &Everything<'_>) {
@@ -105,6 +131,10 @@ fn process(samples: &mut Samples, everything: &Everything<'_>) {
     }
     if let Some(bytes) = usage.resident_bytes {
         samples.add(&name::PROCESS_RESIDENT, &[], Value::Count(bytes));
+    }
+    if let Some(memory) = everything.memory {
+        samples.add(&name::MEMORY_USED, &[], Value::Count(memory.used));
+        samples.add(&name::MEMORY_LIMIT, &[], Value::Count(memory.limit));
     }
     if let Some(files) = usage.open_files {
         samples.add(&name::PROCESS_OPEN_FILES, &[], Value::Count(files));

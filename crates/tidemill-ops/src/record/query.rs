@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tidemill_core::Error;
 use tidemill_engine::progress::{Durations, EpochReport, Progress, QueryStarted, SinkReport, TableName};
+use tidemill_engine::resilience::stall::Stall;
 
 /// Reports that are kept, as in Spark.
 pub const RECENT: usize = 100;
@@ -38,6 +39,8 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Rows dropped because they were late.
     pub late_rows: u64,
+    /// Rows too far in the future to raise the watermark.
+    pub future_rows: u64,
     /// Bytes of changes of state written to the checkpoint.
     pub journal_bytes: u64,
 }
@@ -53,6 +56,8 @@ pub struct SourceRecord {
     pub bytes: u64,
     /// Positions not yet read, by split; only splits whose newest position is known.
     pub lag: BTreeMap<String, u64>,
+    /// How far the newest record is ahead of what was read, in milliseconds, by split; of sources that know it.
+    pub behind: BTreeMap<String, u64>,
 }
 
 impl SourceRecord {
@@ -176,7 +181,13 @@ impl QueryRecord {
 
     /// It has been opened.
     pub fn start(&mut self, started: &QueryStarted, now: Moment) {
-        let source = |name: &TableName| SourceRecord { name: name.clone(), rows: 0, bytes: 0, lag: BTreeMap::new() };
+        let source = |name: &TableName| SourceRecord {
+            name: name.clone(),
+            rows: 0,
+            bytes: 0,
+            lag: BTreeMap::new(),
+            behind: BTreeMap::new(),
+        };
         self.sources = started.sources.iter().map(source).collect();
         let sinks = started.sinks.iter().map(|name| new_sink(name, false));
         self.sinks = sinks.chain(started.dead_letters.iter().map(|name| new_sink(name, true))).collect();
@@ -196,10 +207,27 @@ impl QueryRecord {
         self.course.idle = Some(now.elapsed);
     }
 
+    /// The limit of memory that its pipeline sets, in bytes.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.started.as_ref().and_then(|started| started.memory_limit)
+    }
+
+    /// It waits for something to be mended outside.
+    pub fn stall(&mut self, stall: &Stall, now: Moment) {
+        let same = self.course.stall.take().filter(|(before, _)| before.reason == stall.reason);
+        self.course.stall = Some((stall.clone(), same.map_or(now.elapsed, |(_, since)| since)));
+        self.course.epoch_began = None;
+    }
+
+    /// What it waited for is there.
+    pub fn resume(&mut self) {
+        self.course.stall = None;
+    }
+
     /// It has ended.
     pub fn end(&mut self, error: Option<&Error>) {
         self.course.ended = Some(error.is_some());
-        self.course.epoch_began = None;
+        (self.course.epoch_began, self.course.stall) = (None, None);
         self.failure = error.map(|error| Failure {
             class: error.error_class().filter(|class| !class.starts_with('_')).map(str::to_owned),
             message: error.report(),
@@ -235,6 +263,8 @@ impl QueryRecord {
         for source in &mut self.sources {
             let own = report.lag.iter().filter(|(table, _, _)| *table == source.name.table);
             source.lag = own.map(|(_, split, behind)| (split.clone(), *behind)).collect();
+            let own = report.behind.iter().filter(|(table, _, _)| *table == source.name.table);
+            source.behind = own.map(|(_, split, millis)| (split.clone(), *millis)).collect();
         }
         self.totals.dead_letters += report.progress.dead_letters;
     }
@@ -259,6 +289,7 @@ impl QueryRecord {
             }
         }
         self.totals.journal_bytes += report.journal_bytes;
+        self.totals.future_rows += report.future_rows;
     }
 
     fn kept(&mut self, report: &EpochReport) {

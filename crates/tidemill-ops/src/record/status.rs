@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 use tidemill_engine::pipeline::settings::Trigger;
+use tidemill_engine::resilience::stall::Stall;
 
 /// Least age of a commit that makes a query unready.
 const COMMIT_AGE_MIN: Duration = Duration::from_secs(60);
@@ -23,6 +24,8 @@ pub enum Status {
     Running,
     /// It waits for rows.
     Idle,
+    /// It waits for something to be mended outside, and goes on by itself.
+    Stalled,
     /// It finishes its epoch, then stops.
     Draining,
     /// It has ended as it should.
@@ -33,8 +36,15 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Status; 6] =
-        [Status::Starting, Status::Running, Status::Idle, Status::Draining, Status::Stopped, Status::Failed];
+    pub const ALL: [Status; 7] = [
+        Status::Starting,
+        Status::Running,
+        Status::Idle,
+        Status::Stalled,
+        Status::Draining,
+        Status::Stopped,
+        Status::Failed,
+    ];
 
     /// Its word.
     pub fn word(self) -> &'static str {
@@ -42,6 +52,7 @@ impl Status {
             Status::Starting => "starting",
             Status::Running => "running",
             Status::Idle => "idle",
+            Status::Stalled => "stalled",
             Status::Draining => "draining",
             Status::Stopped => "stopped",
             Status::Failed => "failed",
@@ -60,6 +71,8 @@ pub struct Course {
     pub committed: Option<Duration>,
     /// When it last found nothing to do; `None` after an epoch until it has looked again.
     pub idle: Option<Duration>,
+    /// What it waits for, and since when.
+    pub stall: Option<(Stall, Duration)>,
     /// It has been asked to stop.
     pub draining: bool,
     /// It has ended; true when with an error.
@@ -80,6 +93,9 @@ impl Course {
         if self.draining {
             return Status::Draining;
         }
+        if self.stall.is_some() {
+            return Status::Stalled;
+        }
         let last_work = self.committed.unwrap_or(started);
         match (self.epoch_began, self.idle) {
             (None, Some(_)) if now.saturating_sub(last_work) >= IDLE_AFTER => Status::Idle,
@@ -92,6 +108,9 @@ impl Course {
         match self.status(now) {
             Status::Starting => Some("it is starting".into()),
             Status::Draining => Some("it is draining".into()),
+            Status::Stalled => self.stall.as_ref().map(|(stall, since)| {
+                format!("it waits since {} s: {}", now.saturating_sub(*since).as_secs(), stall.message)
+            }),
             Status::Stopped => Some("it has stopped".into()),
             Status::Failed => Some("it has failed".into()),
             Status::Idle => None,
@@ -119,6 +138,7 @@ pub fn interval(trigger: Trigger, pace: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidemill_engine::resilience::stall::Reason;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -154,6 +174,14 @@ mod tests {
         course.ended = Some(true);
         assert_eq!(course.unready(at(170)).unwrap(), "it has failed");
         assert_eq!(Course::default().unready(at(1)).unwrap(), "it is starting");
+    }
+
+    #[test]
+    fn a_stalled_query_says_what_it_waits_for() {
+        let stall = Stall { reason: Reason::Disk, message: "the disk of ckpt is full".into() };
+        let course = Course { started: Some(at(0)), stall: Some((stall, at(5))), ..Course::default() };
+        assert_eq!(course.status(at(9)), Status::Stalled);
+        assert_eq!(course.unready(at(9)).unwrap(), "it waits since 4 s: the disk of ckpt is full");
     }
 
     #[test]

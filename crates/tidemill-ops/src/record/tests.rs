@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_core::clock::ManualClock;
+use tidemill_core::retry::{BreakerState, Vitals};
 use tidemill_engine::pipeline::settings::Trigger;
 use tidemill_engine::progress::{
     Durations, EpochReport, EventTime, Progress, QueryStarted, SinkProgress, SinkReport, StateOperator, TableName,
@@ -20,17 +21,24 @@ fn table(table: &str, connector: &'static str) -> TableName {
     TableName { table: table.into(), connector }
 }
 
-/// The start of the query `events.counts`: one source, one sink, dead letters.
+/// The start of the query `events.counts`: one source, one sink, which has tried once again and whose breaker is open,
+/// dead letters.
 pub fn started() -> QueryStarted {
+    let vitals = Vitals::default();
+    vitals.count_retry();
+    vitals.set_breaker(BreakerState::Open);
     QueryStarted {
         id: "0b54".into(),
         run_id: "run-1".into(),
         name: "events.counts".into(),
         sources: vec![table("events", "kafka")],
         sinks: vec![table("counts", "delta")],
+        vitals: vec![("counts".into(), Arc::new(vitals))],
         dead_letters: Some(table("bad", "files")),
         trigger: Trigger::Asap,
         pace: Duration::ZERO,
+        memory_limit: None,
+        disks: vec!["/".into()],
     }
 }
 
@@ -87,8 +95,10 @@ pub fn epoch(number: u64) -> EpochReport {
         watermark: Some(watermark),
         next_watermark: Some(watermark),
         lag: vec![("events".into(), "0".into(), 7), ("events".into(), "1".into(), 0)],
+        behind: vec![("events".into(), "1".into(), 2_500)],
         source_rows: vec![("events".into(), 100, 12_345)],
         sinks: vec![sink(table("counts", "delta"), 10, false), sink(table("bad", "files"), 2, true)],
+        future_rows: 0,
         journal_bytes: 512,
     }
 }

@@ -16,7 +16,7 @@ use tidemill_engine::pipeline::table_options::TABLE_OPTIONS;
 /// A choice of letters; without any option all.
 #[derive(Debug, Args)]
 pub struct Wanted {
-    /// Only of this stage: decode, expression, udf.
+    /// Only of this stage: decode, expression, udf, crash, sink, late.
     #[arg(long)]
     stage: Option<String>,
     /// Only with this code, such as DIVIDE_BY_ZERO.
@@ -154,7 +154,7 @@ pub fn of(rows: &RecordBatch) -> Vec<Letter> {
     (0..rows.num_rows()).map(letter).collect()
 }
 
-fn iso(micros: i64) -> String {
+pub fn iso(micros: i64) -> String {
     let instant = chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default();
     instant.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
@@ -163,6 +163,14 @@ impl Letter {
     /// True for one that can be replayed.
     pub fn is_original(&self) -> bool {
         self.payload == "original" && self.offset.is_some()
+    }
+
+    /// Without the personal data its reason may quote.
+    ///
+    /// # Errors
+    /// A bug.
+    pub fn masked(self) -> Result<Self> {
+        Ok(Letter { reason: super::mask::reason(&self.reason)?, ..self })
     }
 
     /// One line of a list.

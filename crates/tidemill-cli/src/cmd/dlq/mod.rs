@@ -1,6 +1,9 @@
 //! `tidemill dlq`: what was set aside, and feeding it back.
 
+mod audit;
 mod letters;
+mod mask;
+mod show;
 
 use crate::output;
 use clap::{Args, Subcommand};
@@ -10,9 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tidemill_core::{Error, Kind, Result, ResultExt};
 use tidemill_engine::dead_letter::replay::{Replays, picked};
-
-/// Bytes of a record that `show` prints.
-const SHOWN_BYTES_MAX: usize = 64 << 10;
 
 /// Options of the verb.
 #[derive(Debug, Args)]
@@ -25,8 +25,8 @@ pub struct Dlq {
 enum Verb {
     /// Count dead letters by source, stage and code.
     List(List),
-    /// Show one record: where it stood, why it failed, its bytes.
-    Show(Show),
+    /// Show one record: where it stood, why it failed, its form; its values too when asked.
+    Show(show::Show),
     /// Feed records back through the pipeline, each once: a running query takes them within a second, one that
     /// stands takes them when it is started.
     Replay(Replay),
@@ -36,7 +36,7 @@ enum Verb {
 #[derive(Debug, Args)]
 struct Place {
     /// Directory of the checkpoint; its `dead_letters` are read unless a table is named.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::directory_of)]
     checkpoint: Option<PathBuf>,
 
     /// The pipeline's own dead-letter table: a Delta table, or a directory of Parquet files.
@@ -53,20 +53,6 @@ struct List {
     /// Name the single records.
     #[arg(long)]
     records: bool,
-    /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-struct Show {
-    /// Id of the record.
-    id: String,
-    #[command(flatten)]
-    place: Place,
-    /// Print the bytes in hexadecimal.
-    #[arg(long)]
-    hex: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -156,6 +142,7 @@ impl List {
         let replayed = self.place.replayed()?;
         let wanted: Vec<Letter> = letters.all().filter(|letter| self.wanted.takes(letter)).collect();
         if self.records {
+            let wanted = wanted.into_iter().map(Letter::masked).collect::<Result<Vec<_>>>()?;
             match self.format {
                 Format::Json => json(&wanted)?,
                 Format::Text => wanted.iter().for_each(|letter| output::line(letter.line())),
@@ -200,40 +187,6 @@ fn grouped(letters: &[Letter], replayed: &BTreeSet<String>) -> Vec<Group> {
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
-}
-
-impl Show {
-    fn run(self) -> Result<u8> {
-        let letters = self.place.letters()?;
-        let (letter, value) = letters.find(&self.id).ok_or_else(|| {
-            Error::new(Kind::Usage, format!("there is no dead letter '{}'", self.id))
-                .help("`tidemill dlq list --records` names them")
-        })?;
-        let cut = &value[..value.len().min(SHOWN_BYTES_MAX)];
-        let shown = match (self.hex, std::str::from_utf8(cut)) {
-            (false, Ok(text)) => text.to_owned(),
-            _ => cut.iter().map(|byte| format!("{byte:02x}")).collect(),
-        };
-        if self.format == Format::Json {
-            #[derive(Serialize)]
-            struct Whole {
-                #[serde(flatten)]
-                letter: Letter,
-                value_bytes: usize,
-                value: String,
-            }
-            json(&Whole { letter, value_bytes: value.len(), value: shown })?;
-            return Ok(0);
-        }
-        for (name, text) in letter.fields() {
-            output::line(format!("{name:<10} {text}"));
-        }
-        output::line(format!("\n{shown}"));
-        if cut.len() < value.len() {
-            output::note(format!("the first {} of {} bytes", cut.len(), value.len()));
-        }
-        Ok(0)
-    }
 }
 
 impl Replay {

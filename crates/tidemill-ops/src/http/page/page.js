@@ -177,8 +177,8 @@ function show(query, all) {
   $('about').textContent = about.filter(Boolean).join(' · ') || 'It is being opened: state is restored, sources and sinks are reached.';
   $('failure').hidden = !query.failure;
   if (query.failure) $('failure').replaceChildren(el('b', '', `The query failed (exit code ${query.failure.exitCode}).`), el('pre', '', query.failure.message));
-  $('unready').hidden = query.status !== 'running' || !query.unready;
-  $('unready').textContent = query.unready ? `Not ready: ${query.unready}.` : '';
+  $('unready').hidden = !['running', 'stalled'].includes(query.status) || !query.unready;
+  $('unready').textContent = query.stall ? `Stalled (${query.stall.reason}) for ${seconds(query.stall.seconds)}: ${query.stall.message}. It goes on by itself.` : query.unready ? `Not ready: ${query.unready}.` : '';
   $('tiles').replaceChildren(...tiles(query, all));
   $('steps').replaceChildren(...steps(query));
   $('cost').replaceChildren(...cost(all));
