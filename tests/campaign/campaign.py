@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks the program at every step of an epoch, for every sink and state backend, and counts what is lost.
 
-    campaign.py --program PATH [--cycles 2000] [--sinks delta,files,log] [--ledger docs/campaign/ledger.jsonl]
+    campaign.py --program PATH [--cycles 2000] [--sinks delta,files,..] [--ledger docs/campaign/ledger.jsonl]
     campaign.py --program PATH --short            200 cycles, nothing is kept
 
 The program must be a debug build: a release build takes no faults. A campaign goes on where its ledger ends.
@@ -24,10 +24,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "kill"), str(HERE.parent / "service
 
 import plans  # noqa: E402
 import summary  # noqa: E402
-from cells import PIPELINES, Cell, cells, opened  # noqa: E402
+from cells import PIPELINES, Cell, cells  # noqa: E402
 from cycle import Program  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from life import Failed  # noqa: E402
+from pipelines import opened  # noqa: E402
 from validator import compare  # noqa: E402
 from visible import Visible  # noqa: E402
 
@@ -44,11 +45,12 @@ HITS_PER_THOUSAND = 20
 class Block:
     """Some cycles on one checkpoint, and the comparison at their end."""
 
-    def __init__(self, number: int, cell: Cell, seed: int, folder: Path, program: Path, brokers: str | None) -> None:
+    def __init__(self, number: int, cell: Cell, seed: int, folder: Path, program: Path, cleanup) -> None:
         self.number, self.cell, self.seed = number, cell, seed
         self.dice = random.Random(seed)
-        self.pipeline = opened(cell, folder, seed, brokers)
-        self.program = Program(program, folder, [f"state_backend={cell.state}"], self.pipeline.feed)
+        self.pipeline = opened(cell.pipeline, folder, seed, cleanup)
+        kill_server = getattr(self.pipeline, "kill_server", None)
+        self.program = Program(program, folder, [f"state_backend={cell.state}"], self.pipeline.feed, kill_server)
         self.visible = Visible()
         self.cycles: list[dict] = []
         self.rows = self.kept = self.lost = self.over = 0
@@ -58,7 +60,7 @@ class Block:
         for number in range(count):
             for _ in range(PORTIONS_A_CYCLE):
                 self.pipeline.feed()
-            plan = plans.draw(self.dice, hits)
+            plan = plans.draw(self.dice, hits, self.program.kill_server is not None)
             outcome = self.program.run(plan, self.cell.query, self.dice)
             if plan.step:
                 hits[plan.step] += outcome.fired
@@ -87,6 +89,8 @@ class Block:
 
     def started(self) -> bool:
         """True when the sink's table is there."""
+        if self.cell.sink in ("postgres", "redis"):
+            return True
         loop = self.program.folder / "loop"
         return any(loop.glob("results/_delta_log/*.json")) or any(loop.glob("results/_tidemill/log/*.json"))
 
@@ -144,8 +148,8 @@ class Campaign:
         begun = time.monotonic()
         block = None
         try:
-            with served(cell) as brokers:
-                block = Block(number, cell, seed, folder, self.asked.program, brokers)
+            with contextlib.ExitStack() as cleanup:
+                block = Block(number, cell, seed, folder, self.asked.program, cleanup)
                 block.run(count, self.hits[cell.name])
                 block.finish()
         except Failed as failed:
@@ -175,18 +179,6 @@ class Campaign:
             lacking = [step for step in plans.STEPS if self.hits[cell.name][step] < wanted]
             if lacking:
                 raise Failed(f"{cell.name}: fewer than {wanted} hits of {', '.join(lacking)}")
-
-
-@contextlib.contextmanager
-def served(cell: Cell):
-    """The address of a fresh Kafka broker, for a cell that needs one: topics and groups of an old one are its own."""
-    if cell.sink != "kafka":
-        yield None
-        return
-    import services
-
-    with services.running(["kafka"]) as settings:
-        yield settings["KAFKA_BOOTSTRAP"]
 
 
 def build(program: Path) -> str:
@@ -223,7 +215,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--program", type=Path, required=True, help="a debug build of the tidemill program")
     parser.add_argument("--cycles", type=int, default=2000, help="cycles that the ledger is to hold in the end")
     parser.add_argument("--block", type=int, default=BLOCK_CYCLES, help="cycles on one checkpoint")
-    parser.add_argument("--sinks", default="delta,files,log", help="of delta, files, log, kafka")
+    parser.add_argument("--sinks", default="delta,files,log,postgres,redis", help="of these and kafka")
     parser.add_argument("--ledger", type=Path, default=HERE.parent.parent / "docs" / "campaign" / "ledger.jsonl")
     parser.add_argument("--seed", type=int, default=1, help="replays a campaign's input and plans")
     parser.add_argument("--seconds-max", type=float, default=7200.0, help="stops after the block that reaches it")

@@ -4,7 +4,6 @@ The pipelines are those of the kill loop (tests/kill); a cell says in which quer
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ PIPELINES = (
     ("delta", "files-delta", "loop"),
     ("files", "log-files", "loop.results"),
     ("log", "log-files", "loop.topic"),
+    ("postgres", "files-postgres", "loop"),
+    ("redis", "files-redis", "loop"),
     ("kafka", "kafka-kafka", "loop"),
 )
 STATES = ("memory", "rocksdb")
@@ -34,18 +35,3 @@ STATES = ("memory", "rocksdb")
 def cells(sinks: list[str]) -> list[Cell]:
     """Those of the sinks that are asked for."""
     return [Cell(sink, state, *rest) for sink, *rest in PIPELINES if sink in sinks for state in STATES]
-
-
-def opened(cell: Cell, folder: Path, seed: int, brokers: str | None):
-    """The cell's pipeline, in a folder of its own."""
-    if cell.pipeline == "files-delta":
-        from files_delta import FilesDelta
-
-        return FilesDelta(folder, seed)
-    if cell.pipeline == "log-files":
-        from log_files import LogFiles
-
-        return LogFiles(folder, seed)
-    from kafka_kafka import KafkaKafka
-
-    return KafkaKafka(folder, seed, brokers)

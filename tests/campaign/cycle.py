@@ -19,6 +19,8 @@ from plans import Plan
 FIRED_SECONDS_MAX = 20.0
 HUNGRY_SECONDS = 0.5
 FENCED = 76
+# EX_TEMPFAIL: to be started again
+TEMPFAIL = 75
 SNAPSHOT_BYTES = (1 << 10, 4 << 10, 24 << 10)
 _FAULT = re.compile(r"fault\b.*\bstep=")
 
@@ -35,13 +37,16 @@ class Outcome:
 class Program:
     """The program, its pipeline file and its checkpoint; `feed` gives it one more portion of input."""
 
-    def __init__(self, program: Path, folder: Path, settings: list[str], feed) -> None:
+    def __init__(self, program: Path, folder: Path, settings: list[str], feed, kill_server=None) -> None:
         self.folder = folder
         self.errors = folder / "stderr.log"
         self.feed = feed
+        self.kill_server = kill_server
         self.command = [str(program), "run", "loop.sql", "--checkpoint", "loop.ckpt", "--progress", "off"]
         self.command += ["--listen", "off"]
         self.settings = [part for setting in settings for part in ("--set", setting)]
+        # variables of the environment besides those of the campaign
+        self.env: dict[str, str] = {}
 
     def start(self, *options: str) -> subprocess.Popen:
         """A new life."""
@@ -52,6 +57,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                env=os.environ | self.env,
             )
 
     def told(self) -> str:
@@ -125,6 +131,17 @@ class Program:
             raise Failed(f"the program ended with code {code} when asked to end\n{self.told()}")
         return code
 
+    def loses_server(self, life: subprocess.Popen, dice: random.Random) -> int:
+        """The sink's server dies and comes back while it works; it goes on, or says that it may be started again."""
+        time.sleep(dice.uniform(0.02, 0.2))
+        self.kill_server()
+        time.sleep(dice.uniform(0, 0.2))
+        life.send_signal(signal.SIGKILL)
+        code = life.wait()
+        if code not in (-signal.SIGKILL, TEMPFAIL):
+            raise Failed(f"the program ended with code {code} when its server was killed\n{self.told()}")
+        return code
+
     def is_fenced(self, life: subprocess.Popen, dice: random.Random) -> int:
         """It stops at its step; a second one on its checkpoint must leave at once, and write nothing."""
         if not self.until(life, lambda: stopped(life.pid) or life.poll() is not None) or life.poll() is not None:
@@ -162,6 +179,7 @@ BREAKS = {
     "random": Program.at_random,
     "term": Program.drains,
     "zombie": Program.is_fenced,
+    "server": Program.loses_server,
 }
 
 

@@ -18,22 +18,19 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "kill")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "kill")]
 
 import events  # noqa: E402
+from strace import calls  # noqa: E402
 
 CALLS = "openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,mkdir,unlink,ftruncate"
 PORTIONS = 12
 COMMIT = re.compile(r"/(?:_delta_log|_tidemill/log)/\d+\.json$")
 MANIFEST = re.compile(r"/snapshots/[^/]+/manifest\.json$")
 JOURNAL = re.compile(r"/journal/\d+\.log$")
-_CALL = re.compile(r"^(\d+)\s+(\w+)\((.*)\)\s+= (-?\d+)")
-_FD = re.compile(r"^\d+<([^>]*)>")
-_TEXT = re.compile(r'"([^"]*)"')
 SQL = """
 SET snapshot_bytes = 2KiB;
 CREATE TABLE events (user STRING, session STRING, ts TIMESTAMP, amount INT,
@@ -92,32 +89,18 @@ def _table(commit: str) -> str:
     return re.split(r"/_delta_log/|/_tidemill/log/", commit)[0]
 
 
-def calls(trace: str) -> Iterable[tuple[str, str]]:
-    """Name and arguments of every call that succeeded, one that was interrupted put together again."""
-    open_calls: dict[str, str] = {}
-    for line in trace.splitlines():
-        process = line.split(" ", 1)[0]
-        if line.endswith("<unfinished ...>"):
-            open_calls[process] = line.removesuffix("<unfinished ...>").rstrip()
-            continue
-        if "resumed>" in line:
-            line = open_calls.pop(process, "") + line.split("resumed>", 1)[1]
-        if (call := _CALL.match(line)) and int(call[4]) >= 0:
-            yield call[2], call[3]
-
-
 def follow(trace: str, folder: Path, without: str | None = None) -> Disk:
     """The disk after a trace, as if the fsyncs of one path had not been made."""
     disk = Disk()
-    for name, arguments in calls(trace):
-        at = _FD.match(arguments)
-        texts = [str(folder / text) for text in _TEXT.findall(arguments)]
+    for call in calls(trace):
+        name, at = call.name, call.first_file()
+        texts = [str(folder / text.decode(errors="replace")) for text in call.texts()]
         if name in ("write", "pwrite64", "ftruncate") and at:
             disk.written(at[1])
         elif name in ("fsync", "fdatasync") and at:
             if at[1] != without:
                 disk.synced(at[1])
-        elif name == "openat" and "O_CREAT" in arguments and texts:
+        elif name == "openat" and "O_CREAT" in call.arguments and texts:
             disk.named(texts[0])
         elif name == "mkdir" and texts:
             disk.named(texts[0])
@@ -145,7 +128,7 @@ def check(program: Path, sink: str, folder: Path) -> int:
     """Checks one sink; 0 when the order holds and the check itself can fail."""
     trace = recorded(program, sink, folder)
     disk = follow(trace, folder)
-    made = {at[1] for name, arguments in calls(trace) if name == "fsync" and (at := _FD.match(arguments))}
+    made = {at[1] for call in calls(trace) if call.name == "fsync" and (at := call.first_file())}
     guards = sorted(path for path in made if f"{path}/".startswith(f"{folder}/out/"))
     blind = [path for path in guards if not follow(trace, folder, path).wrong]
     print(f"{sink}: {disk.commits} commits and manifests, {len(disk.wrong)} out of order; ", end="")

@@ -26,6 +26,8 @@ HITS_MAX = 3
 # how much later than a sink's first move it is killed, in microseconds: files and Delta take a few thousand
 STAGING_MICROS = (0, 100, 300, 700, 1500, 3000)
 MIX = {"step": 50, "random": 25, "term": 10, "recovery": 10, "zombie": 5}
+# of the cycles of a sink that has a server, those in which the server is killed too
+SERVER_KILLED = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,10 @@ class Plan:
         return f"{query}/{self.step}:{self.hit}{later}:{action}"
 
 
-def draw(dice: random.Random, hits: Counter[str]) -> Plan:
+def draw(dice: random.Random, hits: Counter[str], has_server: bool = False) -> Plan:
     """A plan; of the steps, those with the fewest hits so far come first."""
+    if has_server and dice.random() < SERVER_KILLED:
+        return Plan("server")
     kind = dice.choices(list(MIX), list(MIX.values()))[0]
     if kind in ("random", "term"):
         return Plan(kind)

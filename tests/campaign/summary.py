@@ -4,7 +4,7 @@ from collections import Counter
 
 from cells import cells
 from ledger import Ledger
-from plans import MIX, STEPS
+from plans import MIX, SERVER_KILLED, STEPS
 
 KINDS = {
     "step": "killed at a step of an epoch",
@@ -12,6 +12,7 @@ KINDS = {
     "term": "asked to end, killed while it did",
     "recovery": "killed while it recovered, up to five times in a row",
     "zombie": "stopped at a step, while a second process tried its checkpoint",
+    "server": "killed after the server of its sink was killed and started again",
 }
 
 
@@ -55,6 +56,8 @@ def kinds(cycles: list[dict]) -> list[str]:
     never = sum(1 for cycle in cycles if cycle["step"] and not cycle["fired"])
     lines = ["| cycles | share wanted | how |", "|---|---|---|"]
     lines += [f"| {counts[kind]} | {share} % | {KINDS[kind]} |" for kind, share in MIX.items()]
+    share = f"{100 * SERVER_KILLED:g} % of Postgres and Redis"
+    lines.append(f"| {counts['server']} | {share} | {KINDS['server']} |")
     return [*lines, "", f"Faults that were planned and never came: {never}.", ""]
 
 

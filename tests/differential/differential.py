@@ -4,7 +4,7 @@
 
 The pipeline of a seed is always the same. Spark runs its DataFrame form and its answer becomes a case file; Tidemill
 runs both forms of it. What differs is asked of Spark once more, made smaller, and left in DIR/found. The exit code is 1
-when something differs. Needs `scripts/setup bench`.
+when something differs. Needs `scripts/setup spark`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=HERE / "out")
     asked = parser.parse_args()
     if not Path(asked.spark, "bin", "python").exists():
-        parser.error("there is no Spark: run `scripts/setup bench`, or name an environment with --spark")
+        parser.error("there is no Spark: run `scripts/setup spark`, or name an environment with --spark")
     asked.out = asked.out.resolve()
     if not asked.keep:
         shutil.rmtree(asked.out, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The real Spark as a process: a line with a case comes in, a line with its answer goes out.
 
-Runs in the environment of `scripts/setup bench`. One session serves all cases. A line is
+Runs in the environment of `scripts/setup spark`. One session serves all cases. A line is
 `{"case": {..}, "form": "dataframe" or "sql"}`; the answer is `{"found": {..}}` with the fields of a case file, or
 `{"broken": "traceback"}` when the recorder itself failed.
 """

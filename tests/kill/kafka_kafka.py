@@ -24,10 +24,9 @@ SET snapshot_bytes = 24KiB;
 SET epochs_retained = 5;
 CREATE TABLE events (user STRING, session STRING, ts TIMESTAMP, amount INT,
                      WATERMARK FOR ts AS ts - INTERVAL '40 minutes')
-    WITH (connector = 'kafka', bootstrap_servers = '{brokers}', topic = 'events', starting_offsets = 'earliest',
+    WITH (connector = 'kafka', bootstrap_servers = '{brokers}', topic = '{events}', starting_offsets = 'earliest',
           maxOffsetsPerTrigger = {records}, format = 'json');
-CREATE TABLE results
-    WITH (connector = 'kafka', bootstrap_servers = '{brokers}', topic = '{results}', key = 'user', format = 'json');
+CREATE TABLE results WITH (connector = 'kafka', topic = '{results}', key = 'user', format = 'json', {sink});
 INSERT INTO results
 SELECT window.start AS opened, window.end AS closed, user, count(*) AS events, count(DISTINCT session) AS sessions,
        sum(amount) AS total, max(amount) AS largest, avg(amount) AS mean
@@ -36,15 +35,27 @@ FROM events GROUP BY window(ts, '5 minutes', '1 minute'), user;
 
 
 class KafkaKafka:
-    """The pipeline, its topics and its dead letters, which are Parquet files in the checkpoint."""
+    """The pipeline, its topics and its dead letters, which are Parquet files in the checkpoint.
+
+    `prefix` is that of its topics, which have so many `copies`, `sink` more options of the sink, such as other brokers.
+    """
 
     name = "kafka-kafka"
     aims = aims.GENERAL
     query = "loop"
     last_runs = 1
 
-    def __init__(self, folder: Path, seed: int, brokers: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        brokers: str,
+        prefix: str = "",
+        sink: dict[str, str] | None = None,
+        copies: int = 1,
+    ) -> None:
         self.folder = folder
+        self.prefix = prefix
         self.checkpoint = folder / "loop.ckpt"
         self.seed = seed
         self.brokers = brokers
@@ -52,11 +63,14 @@ class KafkaKafka:
         self.oracle = events.Oracle(DELAY, AHEAD)
         self.producer = Producer({"bootstrap.servers": brokers, "acks": "all", "linger.ms": 0, "log_level": 2})
         admin = AdminClient({"bootstrap.servers": brokers})
-        topics = [NewTopic(topic, PARTITIONS, 1) for topic in ("events", "loop", "undisturbed")]
+        topics = [NewTopic(prefix + topic, PARTITIONS, copies) for topic in ("events", "loop", "undisturbed")]
         for made in admin.create_topics(topics).values():
             made.result(PATIENCE_SECONDS)
         for name, records in (("loop", 40), ("undisturbed", 200)):
-            sql = SQL.format(brokers=brokers, records=records, results=name)
+            options = {"bootstrap_servers": brokers} | (sink or {})
+            options = ", ".join(f"{option} = '{value}'" for option, value in options.items())
+            topics = {"events": f"{prefix}events", "results": prefix + name}
+            sql = SQL.format(brokers=brokers, records=records, sink=options, **topics)
             (folder / f"{name}.sql").write_text(sql, encoding="utf-8")
         for _ in range(PREFED):
             self.feed()
@@ -65,7 +79,7 @@ class KafkaKafka:
         """Some more records; they are on the broker when this returns."""
         portion = events.portion(self.seed, self.fed)
         for at, line in enumerate(portion.lines):
-            self.producer.produce("events", line, key=str(at), partition=at % PARTITIONS)
+            self.producer.produce(f"{self.prefix}events", line, key=str(at), partition=at % PARTITIONS)
         if self.producer.flush(PATIENCE_SECONDS):
             raise Failed("the broker did not take the input")
         self.oracle.add(portion)
@@ -95,6 +109,7 @@ class KafkaKafka:
 
     def read(self, topic: str, isolation: str) -> list[Message]:
         """All records of a topic that a plain consumer sees."""
+        topic = self.prefix + topic
         consumer = Consumer(
             {
                 "bootstrap.servers": self.brokers,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills a running pipeline with SIGKILL again and again, and compares what came out.
 
-    kill.py --program PATH [--rounds 200] [--pipeline files-delta|log-files|files-redis|kafka-kafka|all] [--seed S]
+    kill.py --program PATH [--rounds 200] [--pipeline files-delta|log-files|files-redis|files-postgres|kafka-kafka|all] [--seed S]
     kill.py --program PATH --short        a few rounds of each, for every test run
 
 Input comes while the program runs; it is killed at moments that are aimed at (aims.py), started again
@@ -29,10 +29,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "services")]
 import aims  # noqa: E402
 import checkpoint  # noqa: E402
 from life import Ended, Failed, Life, watched  # noqa: E402
+from pipelines import opened  # noqa: E402
 from validator import compare, premature  # noqa: E402
 from watch import Watch  # noqa: E402
 
-SHORT_ROUNDS = {"files-delta": 12, "log-files": 6, "files-redis": 6, "kafka-kafka": 5}
+SHORT_ROUNDS = {"files-delta": 12, "log-files": 6, "files-redis": 6, "files-postgres": 6, "kafka-kafka": 5}
 PROGRESS_ROUNDS = 20
 WARM_UP_REPORTS = 12
 END_SECONDS_MAX = 300.0
@@ -210,30 +211,6 @@ def campaign(name: str, rounds: int, asked: argparse.Namespace) -> tuple[int, bo
     else:
         shutil.rmtree(folder)
     return loop.kills, True
-
-
-def opened(name: str, folder: Path, seed: int, cleanup: contextlib.ExitStack):
-    """The pipeline, with the services it needs."""
-    if name == "files-delta":
-        from files_delta import FilesDelta
-
-        return FilesDelta(folder, seed)
-    if name == "log-files":
-        from log_files import LogFiles
-
-        return LogFiles(folder, seed)
-    if name == "files-redis":
-        from files_redis import FilesRedis, Node
-        from harness import stop
-
-        node = Node(folder / "redis", "--appendonly", "yes", "--appendfsync", "always", "--save", "")
-        cleanup.callback(lambda: stop(node.process))
-        return FilesRedis(folder, seed, node)
-    import services
-    from kafka_kafka import KafkaKafka
-
-    broker = cleanup.enter_context(services.running(["kafka"]))
-    return KafkaKafka(folder, seed, broker["KAFKA_BOOTSTRAP"])
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import aims
 import checkpoint
-import events
 import outputs
+from fed import FedFolder
 
 DELAY = timedelta(minutes=2)
 PREFED = 30
@@ -37,7 +37,7 @@ FROM events GROUP BY window(ts, '5 minutes', '1 minute'), user;
 """
 
 
-class LogFiles:
+class LogFiles(FedFolder):
     """The pipeline, its input and its output, in a folder."""
 
     name = "log-files"
@@ -47,26 +47,13 @@ class LogFiles:
     last_runs = 2
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.folder = folder
+        super().__init__(folder, seed, DELAY)
         self.checkpoint = folder / "loop.ckpt" / "loop.results"
-        self.seed = seed
-        self.fed = 0
-        self.oracle = events.Oracle(DELAY)
-        (folder / "in").mkdir()
         for name, files, records in (("loop", 1, 40), ("undisturbed", 10, 200)):
             sql = SQL.format(name=name, files=files, records=records)
             (folder / f"{name}.sql").write_text(sql, encoding="utf-8")
         for _ in range(PREFED):
             self.feed()
-
-    def feed(self) -> None:
-        """One more file of input, which appears whole."""
-        portion = events.portion(self.seed, self.fed)
-        fresh = self.folder / "in" / ".fresh"
-        fresh.write_bytes(b"".join(line + b"\n" for line in portion.lines))
-        fresh.rename(self.folder / "in" / f"{self.fed:06}.json")
-        self.oracle.add(portion)
-        self.fed += 1
 
     def directories(self) -> dict[str, Path]:
         """What to watch, by the names that aims use."""

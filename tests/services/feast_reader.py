@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads features with Feast itself, or writes some as Feast does; run by the Python that has Feast.
 
-    feast_reader.py REQUEST     a file of JSON: folder, store, entities, features, rows[, write]
+    feast_reader.py REQUEST     a file of JSON: folder, store or repo, entities, features, rows[, write]
 
 Prints what `get_online_features` gives, as JSON: bytes as hexadecimal, times in ISO form.
 """
@@ -39,6 +39,8 @@ def shown(value):
 def opened(asked: dict) -> FeatureStore:
     """A feature store with one view over the online store that was asked for."""
     folder = Path(asked["folder"])
+    if repo := asked.get("repo"):
+        return viewed(FeatureStore(repo_path=repo), asked)
     config = RepoConfig(
         project=PROJECT,
         provider="local",
@@ -47,7 +49,11 @@ def opened(asked: dict) -> FeatureStore:
         offline_store={"type": "file"},
         entity_key_serialization_version=3,
     )
-    store = FeatureStore(config=config)
+    return viewed(FeatureStore(config=config), asked)
+
+
+def viewed(store: FeatureStore, asked: dict) -> FeatureStore:
+    """The store with the view of the request."""
     entities = [Entity(name=name, join_keys=[name]) for name in asked["entities"]]
     fields = {**asked["entities"], **asked["features"]}
     view = FeatureView(
@@ -55,7 +61,7 @@ def opened(asked: dict) -> FeatureStore:
         entities=entities,
         ttl=timedelta(days=36500),
         schema=[Field(name=name, dtype=feast_type(of)) for name, of in fields.items()],
-        source=FileSource(path=str(folder / "none.parquet"), timestamp_field="at"),
+        source=FileSource(path=str(Path(asked["folder"]) / "none.parquet"), timestamp_field="at"),
     )
     store.apply([*entities, view])
     return store

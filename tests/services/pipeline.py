@@ -37,7 +37,9 @@ class Pipeline:
     def start(self, *options: str) -> subprocess.Popen:
         """Starts the query; without options it runs until it is stopped."""
         command = [str(PROGRAM), "run", str(self.sql), "--checkpoint", str(self.folder / "ckpt")]
-        command += ["--progress", "off", "--listen", "off", *(options or ("--trigger", "processing-time 5ms"))]
+        options = options or ("--trigger", "processing-time 5ms")
+        listen = [] if "--listen" in options else ["--listen", "off"]
+        command += ["--progress", "off", *listen, *options]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, code: int = 0) -> str:

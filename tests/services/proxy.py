@@ -3,6 +3,7 @@
     with Proxy(server_port) as proxy:
         proxy.latency_seconds = 0.2        both ways are late
         proxy.drop_answer_to(b"COMMIT")    the server gets it, its answer is lost and the connection reset
+        proxy.bytes_per_second = 1000      requests pass so fast
         proxy.blackhole = True             connections stay open and nothing passes
         proxy.reset()                      all connections end at once
 
@@ -24,6 +25,9 @@ class Proxy:
     def __init__(self, server_port: int) -> None:
         self.server_port = server_port
         self.latency_seconds = 0.0
+        self.bytes_per_second = 0
+        self.carried = 0
+        """Bytes of requests so far."""
         self.blackhole = False
         self.dropped = 0
         """Answers that were lost so far."""
@@ -73,19 +77,24 @@ class Proxy:
         ends = {writer, far_writer}
         self._writers |= ends
         losing = asyncio.Event()
-        await asyncio.gather(
-            self._requests(reader, far_writer, losing),
-            self._answers(far_reader, writer, losing),
-            return_exceptions=True,
-        )
+        ways = [
+            asyncio.ensure_future(self._requests(reader, far_writer, losing)),
+            asyncio.ensure_future(self._answers(far_reader, writer, losing)),
+        ]
+        # an end that breaks off takes the other along; one that says farewell does not
+        await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
         await self._reset(ends)
+        await asyncio.gather(*ways, return_exceptions=True)
         self._writers -= ends
 
     async def _requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event
     ) -> None:
-        while piece := await reader.read(PIECE_BYTES):
+        while piece := await reader.read(self._piece()):
             await self._wait()
+            if self.bytes_per_second:
+                await asyncio.sleep(len(piece) / self.bytes_per_second)
+            self.carried += len(piece)
             if self._times > 0 and self._pattern is not None and self._pattern in piece:
                 self._times -= 1
                 losing.set()
@@ -94,15 +103,23 @@ class Proxy:
         writer.write_eof()
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event) -> None:
-        while piece := await reader.read(PIECE_BYTES):
-            await self._wait()
-            if losing.is_set():
-                self.dropped += 1
-                await self._reset({writer})
-                return
-            writer.write(piece)
-            await writer.drain()
-        writer.write_eof()
+        try:
+            while piece := await reader.read(PIECE_BYTES):
+                await self._wait()
+                if losing.is_set():
+                    self.dropped += 1
+                    await self._reset({writer})
+                    return
+                writer.write(piece)
+                await writer.drain()
+            writer.write_eof()
+        except OSError:
+            # the server is gone: a client that waits for its answer must hear of it
+            await self._reset({writer})
+
+    def _piece(self) -> int:
+        """What is carried at once: of a slow line a tenth of a second."""
+        return max(1, min(PIECE_BYTES, self.bytes_per_second // 10)) if self.bytes_per_second else PIECE_BYTES
 
     async def _wait(self) -> None:
         if self.latency_seconds:

@@ -161,3 +161,36 @@ def test_a_kill_leaves_whole_epochs(tmp_path, store):
     ended(pipeline.start("--trigger", "available-now"))
     asked = {"store": store[1], "entities": {"user": "Int64"}, "features": {"n": "Int64"}}
     assert feast(tmp_path / "feast", **asked, rows=[{"user": user} for user in range(4)])["n"] == [30] * 4
+
+
+def test_a_repository_says_where_the_store_is(tmp_path, store):
+    """The file is what `feast init` makes, and the folder is the one that Feast's client reads."""
+    _, theirs = store
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    lines = ["project: shop", "# made by a test", "registry: registry.db", "provider: local", "online_store:"]
+    theirs = dict(theirs)
+    if theirs["type"] == "sqlite":
+        theirs["path"] = "online.db"
+    lines += [f"    {name}: {value}" for name, value in theirs.items()]
+    (repo / "feature_store.yaml").write_text(
+        "\n".join([*lines, "entity_key_serialization_version: 3"]) + "\n", encoding="utf-8"
+    )
+    pipeline = Pipeline(
+        tmp_path / "p",
+        "user BIGINT, at TIMESTAMP, s STRING",
+        "SELECT * FROM events",
+        connector="feast",
+        repo=repo,
+        feature_view="stats",
+        entities="user",
+        event_timestamp="at",
+    )
+    # the older row comes last and changes nothing, also over epochs
+    pipeline.feed({"user": 1, "at": "2026-01-02T00:00:00Z", "s": "newer"})
+    pipeline.feed({"user": 1, "at": "2026-01-01T00:00:00Z", "s": "older"})
+    pipeline.run()
+    asked = {"entities": {"user": "Int64"}, "features": {"s": "String"}, "rows": [{"user": 1}], "repo": str(repo)}
+    assert feast(tmp_path / "feast", **asked)["s"] == ["newer"]
+    (repo / "feature_store.yaml").write_text("project: shop\nonline_store:\n  type: dynamodb\n", encoding="utf-8")
+    assert "dynamodb" in pipeline.run(78)

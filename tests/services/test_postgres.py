@@ -1,6 +1,5 @@
 """The sink `postgres` against a real server, read back with psql: types, modes, crashes, lost answers, fences."""
 
-import os
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import stop
-from kinds.postgres import Server
+from kinds.postgres import Server, certificate
 from pipeline import Pipeline, ended
 from proxy import Proxy
 
@@ -254,21 +253,24 @@ def test_tls_is_verified_and_passwords_are_not_told(own, tmp_path):
     right.feed(*events(0))
     right.run()
     assert held(own, "secret") == due(right)
-
-
-def certificate(server: Server) -> None:
-    """An authority in ca.pem, and a certificate of the server made by it."""
-    home, data = server.home, server.data
-    made = [
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem",
-        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt",
-    ]
-    (home / "names").write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\nbasicConstraints = CA:FALSE\n")
-    for command in made:
-        subprocess.run(["openssl", *command.split()], cwd=home, check=True, capture_output=True)
-    owner = data.stat()
-    for name in ("server.key", "server.crt"):
-        there = (home / name).rename(data / name)
-        there.chmod(0o600)
-        os.chown(there, owner.st_uid, owner.st_gid)
+    # an authority that did not make the certificate is refused, in both modes
+    other = own.home / "other"
+    other.mkdir()
+    made = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout ca.key -out ca.pem"
+    subprocess.run(["openssl", *made.split()], cwd=other, check=True, capture_output=True)
+    for mode in ("verify-full", "require"):
+        options = tls | {"sslmode": mode, "sslrootcert": str(other / "ca.pem")}
+        stranger = append(tmp_path / f"stranger-{mode}", own, "secret", password="s3ntinel", **options)
+        stranger.feed(*events(1))
+        assert "certificate" in stranger.run(77)
+    assert held(own, "secret") == due(right)
+    options = tls | {"sslmode": "require"}
+    required = append(tmp_path / "required", own, "required", password="s3ntinel", **options)
+    required.feed(*events(0))
+    required.run()
+    assert held(own, "required") == due(required)
+    ours = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'writer'"
+    query = required.start()
+    until(lambda: own.psql(ours) == "t", "no connection of ours has TLS")
+    query.terminate()
+    ended(query)

@@ -3,12 +3,10 @@
 Needs `npm`, which fetches the pinned version the first time; it is kept in the cache folder.
 """
 
-import json
-import os
-import shutil
 from pathlib import Path
 
-from harness import Running, cache_folder, free_port, run_to_end, spawn, wait_for_port
+import npm
+from harness import Running, free_port, spawn, wait_for_port
 
 VERSION = "3.35.0"
 ACCOUNT = "devstoreaccount1"
@@ -19,28 +17,9 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 def start(folder: Path) -> Running:
     """Starts the blob service on data in `folder` and waits until it answers."""
     port = free_port()
-    program = installed(folder) / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    program = npm.modules("azurite", {"azurite": VERSION}, folder) / "azurite" / "dist" / "src" / "blob" / "main.js"
     command = ["node", str(program), "--blobPort", str(port), "--location", str(folder / "data")]
     process = spawn([*command, "--silent", "--skipApiVersionCheck", "--disableTelemetry"], folder / "azurite.log")
     wait_for_port(port, process, folder / "azurite.log", seconds=60)
     endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
     return Running([process], {"AZURITE_ENDPOINT": endpoint, "AZURITE_ACCOUNT": ACCOUNT, "AZURITE_KEY": KEY})
-
-
-def installed(folder: Path) -> Path:
-    """The folder of the npm package, fetched once for each version."""
-    kept = cache_folder("azurite") / VERSION
-    if not kept.is_dir():
-        fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
-        fresh.mkdir(parents=True)
-        (fresh / "package.json").write_text(json.dumps({"private": True}), encoding="utf-8")
-        run_to_end(
-            ["npm", "install", "--prefix", str(fresh), "--no-audit", "--no-fund", "--silent", f"azurite@{VERSION}"],
-            folder / "npm.log",
-            seconds=300,
-        )
-        try:
-            fresh.rename(kept)
-        except OSError:  # another start was faster
-            shutil.rmtree(fresh)
-    return kept

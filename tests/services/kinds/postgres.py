@@ -58,6 +58,10 @@ class Server:
         self.process = spawn(command, self.log)
         deadline = time.monotonic() + START_SECONDS
         while self.psql("SELECT 1", check=False) != "1":
+            if self.process.poll() is not None and "is still in use" in tail(self.log, 3):
+                # backends of a server that was killed hold its memory for a moment
+                time.sleep(POLL_SECONDS)
+                self.process = spawn(command, self.log)
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Failed(f"postgres did not start\n{tail(self.log)}")
             time.sleep(POLL_SECONDS)
@@ -76,6 +80,24 @@ class Server:
         if check and done.returncode != 0:
             raise Failed(f"psql: {done.stderr}")
         return done.stdout.strip()
+
+
+def certificate(server: Server) -> None:
+    """An authority in ca.pem, and a certificate of the server made by it."""
+    home, data = server.home, server.data
+    made = [
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt",
+    ]
+    (home / "names").write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\nbasicConstraints = CA:FALSE\n")
+    for command in made:
+        subprocess.run(["openssl", *command.split()], cwd=home, check=True, capture_output=True)
+    owner = data.stat()
+    for name in ("server.key", "server.crt"):
+        there = (home / name).rename(data / name)
+        there.chmod(0o600)
+        os.chown(there, owner.st_uid, owner.st_gid)
 
 
 def start(folder: Path) -> Running:
