@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import answers
+import inputs
 from measure import Measured, adopt_orphans, measure
 
 HERE = Path(__file__).resolve().parent
-SPAN_SECONDS = 7200
 
 
 @dataclass
@@ -38,35 +37,13 @@ class Compare:
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked, self.out = asked, asked.out
-        self.data = self.out / f"events-{asked.events}"
+        self.data = inputs.events(asked.before, self.out, asked.events)
         self.programs: dict[str, Path] = {"before": asked.before, "after": asked.after}
-
-    def make_data(self) -> None:
-        """The events, made by the build before, unless they are there."""
-        if (self.data / "complete").exists():
-            return
-        shutil.rmtree(self.data, ignore_errors=True)
-        env = {
-            "DATA": str(self.data),
-            "EVENTS": str(self.asked.events),
-            "RATE": str(-(-self.asked.events // SPAN_SECONDS)),
-        }
-        folder = self.fresh("make")
-        measure(self.command(self.asked.before, "data", folder), folder / "log.txt", os.environ | env)
-        (self.data / "complete").touch()
-
-    def fresh(self, name: str) -> Path:
-        """An empty folder."""
-        folder = self.out / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return folder
 
     def command(self, program: Path, pipeline: str, folder: Path, progress: str = "off") -> list[str]:
         """`tidemill run` of a pipeline."""
         path = HERE / "pipelines" / f"{pipeline}.sql"
-        options = ["--checkpoint", str(folder / "checkpoint"), "--progress", progress, "--listen", "off"]
-        return [str(program), "run", str(path), *options]
+        return inputs.run_command(program, path, folder / "checkpoint", "--progress", progress)
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Where a pipeline reads and writes."""
@@ -74,15 +51,15 @@ class Compare:
 
     def turn(self, which: str, workload: str) -> Measured:
         """One run, its answer checked."""
-        folder = self.fresh(f"{which}-{workload}")
+        folder = inputs.fresh(self.out / f"{which}-{workload}")
         command = self.command(self.programs[which], workload, folder)
         took = measure(command, folder / "log.txt", self.environment(folder))
-        answers.check(workload, self.data, folder / "data")
+        answers.check(workload, self.data, folder / "data", answers.Kind())
         return took
 
     def state(self, which: str, workload: str) -> State:
         """The state where it held most groups; of several operators the sum."""
-        folder = self.fresh(f"{which}-{workload}-state")
+        folder = inputs.fresh(self.out / f"{which}-{workload}-state")
         command = self.command(self.programs[which], workload, folder, "json")
         done = subprocess.run(command, env=self.environment(folder), capture_output=True, text=True, check=True)
         found = State(0, 0)
@@ -133,7 +110,6 @@ def main() -> int:
     asked.out.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     compare = Compare(asked)
-    compare.make_data()
     rows = [row for workload in asked.only.split(",") for row in compare.workload(workload)]
     (asked.out / "compare.json").write_text(json.dumps(rows, indent=1) + "\n")
     print(f"{asked.events:,} events, {asked.turns} turns each\n")

@@ -93,18 +93,25 @@ class Nexmark:
         return self.database
 
     def difference(self, query: str, result: Path) -> str | None:
-        """What is wrong with a result."""
-        text = (HERE / "expected" / f"{query}.sql").read_text(encoding="utf-8")
-        wishes = dict(line[3:].split(": ", 1) for line in text.splitlines() if line.startswith("-- "))
-        db = self.events()
-        files = f"read_parquet('{result / '*.parquet'}', filename = true)"
+        """What is wrong with a result in Parquet files, of which the newer ones hold newer versions."""
+        files = f"read_parquet('{result / '**' / '*.parquet'}', filename = true)"
+        wishes = self.wishes(HERE / "expected" / f"{query}.sql")
         newest = f"QUALIFY row_number() OVER (PARTITION BY {wishes.get('keys')} ORDER BY filename DESC) = 1"
-        db.execute(
-            f"CREATE OR REPLACE TEMP VIEW result AS SELECT * EXCLUDE filename FROM "
-            f"(SELECT * FROM {files} {newest if 'keys' in wishes else ''})"
-        )
-        actual = rows(db, wishes.get("result", "SELECT * FROM result"))
-        expected = rows(db, text)
+        of = f"SELECT * EXCLUDE filename FROM (SELECT * FROM {files} {newest if 'keys' in wishes else ''})"
+        return self.compare(query, of, wishes.get("result"))
+
+    @staticmethod
+    def wishes(path: Path) -> dict[str, str]:
+        """What the head of a query asks for."""
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return dict(line[3:].split(": ", 1) for line in lines if line.startswith("-- ") and ": " in line)
+
+    def compare(self, query: str, of: str, asked: str | None = None) -> str | None:
+        """The same of a result that is a query to DuckDB."""
+        db = self.events()
+        db.execute(f"CREATE OR REPLACE TEMP VIEW result AS {of}")
+        actual = rows(db, asked or "SELECT * FROM result")
+        expected = rows(db, (HERE / "expected" / f"{query}.sql").read_text(encoding="utf-8"))
         missing, unexpected = expected - actual, actual - expected
         if not missing and not unexpected:
             return None

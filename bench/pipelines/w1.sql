@@ -1,4 +1,4 @@
--- W1: per user, a window of 5 minutes sliding by 1: count, distinct sessions, average; append; Parquet.
+-- W1: per user, a window of 5 minutes sliding by 1: count, distinct sessions, average; append; Delta, exactly once.
 SET trigger = 'available-now';
 
 CREATE TABLE events (
@@ -7,7 +7,7 @@ CREATE TABLE events (
     WATERMARK FOR timestamp AS timestamp - INTERVAL '10 minutes'
 ) WITH (connector = 'files', path = '${DATA}/*.json', format = 'json');
 
-CREATE TABLE results WITH (connector = 'files', path = '${OUT}/data', format = 'parquet');
+CREATE TABLE results WITH (connector = 'delta', path = '${OUT}/data');
 
 INSERT INTO results
 SELECT user_id, window.start AS window_start, count(*) AS n, count(DISTINCT session_id) AS sessions,
