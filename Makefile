@@ -9,6 +9,7 @@ ENV := . scripts/env;
 
 .PHONY: help setup build bin-path demo test test-rust test-cases test-python test-kill test-bench test-demo kill
 .PHONY: differential nexmark test-differential test-nexmark test-property campaign test-campaign
+.PHONY: test-instructions record-instructions scaling report
 .PHONY: lint format wheel bench clean
 
 help: ## Show this list
@@ -27,7 +28,7 @@ bin-path: ## Print where `make build` leaves the program
 demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
 
-test: test-rust test-cases test-python test-differential test-property test-kill test-campaign test-bench test-nexmark test-demo ## Run every test (dev build; a few long ones in their short form)
+test: test-rust test-cases test-python test-differential test-property test-kill test-campaign test-bench test-nexmark test-instructions test-demo ## Run every test (dev build; a few long ones in their short form)
 
 # Everything the other tests run comes out of the first; the second adds nothing but the run. `cargo test` alone
 # makes no Python module.
@@ -45,14 +46,16 @@ test-cases: test-rust
 	"$$program" test --unsupported skip --state-backend rocksdb,memory --kill --parallelism 4,1,3 tests/golden tests/cases
 	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
+# Spark's own reader is among the readers of what sinks write.
 test-python: test-rust
-	@$(ENV)
+	@scripts/setup spark
+	$(ENV)
 	cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
 	export PYTHONPATH=python
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --kill --parallelism 1,4 tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --state-backend rocksdb --kill --parallelism 1,4 tests/golden tests/cases
-	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/campaign tests/sinks
+	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/campaign tests/sinks tests/sources
 
 # The short form: pipelines that were drawn before, with the answers of the real Spark.
 test-differential: test-python
@@ -67,19 +70,31 @@ test-property: test-python
 test-kill: test-rust
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
-# 200 cycles; the matrix of faults; the order of writes and fsyncs under strace.
+# 200 cycles; the matrix of faults; the order of writes and fsyncs under strace; power cuts on paper.
 test-campaign: test-rust
 	@$(ENV)
 	"$$TIDEMILL_VENV/bin/python" tests/campaign/campaign.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
-	"$$TIDEMILL_VENV/bin/python" tests/campaign/matrix.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/matrix.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
 	"$$TIDEMILL_VENV/bin/python" tests/campaign/fsync_order.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/power_cut.py --short --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
-# The benchmark's answers, not its figures: those of a dev build mean nothing.
+# The benchmark's answers, not its figures: those of a dev build mean nothing. The peers are not asked.
 test-bench: test-rust
 	@$(ENV) out=$$(mktemp -d)
 	trap 'rm -rf "$$out"' EXIT
 	"$$TIDEMILL_VENV/bin/python" bench/bench.py --program "$$CARGO_TARGET_DIR/debug/tidemill" --out "$$out" \
-		--events 20000 --runs 1 --only w1,w3 --no-spark
+		--quick --peers none --only w1,w2,w3,kafka_to_kafka,kafka_to_delta,decode,epochs,latency,start,memory,state,log
+	"$$TIDEMILL_VENV/bin/python" bench/scaling.py --program "$$CARGO_TARGET_DIR/debug/tidemill" --out "$$out" --quick
+	"$$TIDEMILL_VENV/bin/python" bench/report.py --check "$$out"
+
+# More than 5 % more instructions than tests/instructions/recorded.json holds fail.
+test-instructions: test-rust
+	@$(ENV) "$$TIDEMILL_VENV/bin/python" tests/instructions/instructions.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
+
+record-instructions: setup ## Record the instruction counts of today as those to keep (REASON="what changed, and what it buys")
+	@$(ENV) cargo build --workspace --all-targets --locked
+	"$$TIDEMILL_VENV/bin/python" tests/instructions/instructions.py --program "$$CARGO_TARGET_DIR/debug/tidemill" \
+		--record --reason "$(REASON)"
 
 test-nexmark: test-rust
 	@$(ENV) out=$$(mktemp -d)
@@ -95,18 +110,20 @@ kill: setup ## Kill a pipeline 200 times at random moments and compare what came
 	"$$TIDEMILL_VENV/bin/python" tests/kill/kill.py --rounds 200 --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
 CYCLES ?= 2000
-SINKS ?= delta,files,log,kafka
+SINKS ?= delta,files,log,postgres,redis,kafka
 
-campaign: setup ## Break the program at every step of an epoch, by sink and state (CYCLES=2000 SINKS=delta,files,log,kafka); goes on where its ledger ends
+campaign: setup ## Break the program at every step of an epoch, by sink and state (CYCLES=2000 SINKS=delta,files,..); goes on where its ledger ends
 	@$(ENV) cargo build --workspace --all-targets --locked
 	"$$TIDEMILL_VENV/bin/python" tests/campaign/campaign.py --cycles $(CYCLES) --sinks $(SINKS) \
 		--program "$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/matrix.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
+	"$$TIDEMILL_VENV/bin/python" tests/campaign/power_cut.py --program "$$CARGO_TARGET_DIR/debug/tidemill"
 
 PIPELINES ?= 500
 SEED ?= 1
 
 differential: setup ## Compare random pipelines with the real Spark (PIPELINES=500 SEED=1; about 2 s each)
-	@scripts/setup bench
+	@scripts/setup spark
 	$(ENV) cargo build --workspace --all-targets --locked
 	cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
 	"$$TIDEMILL_VENV/bin/python" tests/differential/differential.py --program "$$CARGO_TARGET_DIR/debug/tidemill" \
@@ -130,9 +147,21 @@ format: setup ## Format everything
 wheel: setup ## Build the Python wheel into dist/ (release)
 	@$(ENV) "$$TIDEMILL_VENV/bin/maturin" build --release --locked --out dist
 
-bench: build ## Measure Tidemill and Spark in one run; prints a table
+BENCH ?=
+
+bench: build wheel ## Measure Tidemill and its peers in one run, hours of it; then docs/benchmarks.md (BENCH="--only w1,w3 --peers spark")
 	@scripts/setup bench
-	$(ENV) "$$TIDEMILL_VENV/bin/python" bench/bench.py --program "$$($(MAKE) -s bin-path)"
+	$(ENV) "$$TIDEMILL_VENV/bin/python" bench/bench.py --program "$$($(MAKE) -s bin-path)" $(BENCH)
+	"$$TIDEMILL_BATCH_VENV/bin/python" bench/report.py
+
+report: setup ## Make docs/benchmarks.md of what was measured last
+	@scripts/setup bench
+	$(ENV) "$$TIDEMILL_BATCH_VENV/bin/python" bench/report.py
+
+scaling: build ## Measure how cost grows with rows, keys, overlap, partitions, state and queries; then docs/benchmarks.md
+	@scripts/setup bench
+	$(ENV) "$$TIDEMILL_VENV/bin/python" bench/scaling.py --program "$$($(MAKE) -s bin-path)"
+	"$$TIDEMILL_BATCH_VENV/bin/python" bench/report.py
 
 clean: ## Remove what the checkout holds of builds and runs (the cache stays)
 	@rm -rf demo-out dist bench/out bench/nexmark/out tests/differential/out tests/services/run python/tidemill/*.so
