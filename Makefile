@@ -9,7 +9,7 @@ ENV := . scripts/env;
 
 .PHONY: help setup build bin-path demo test test-rust test-cases test-python test-kill test-bench test-demo kill
 .PHONY: differential nexmark test-differential test-nexmark test-property campaign test-campaign
-.PHONY: test-instructions record-instructions scaling report
+.PHONY: test-instructions record-instructions scaling report python-module
 .PHONY: lint format wheel bench clean
 
 help: ## Show this list
@@ -28,7 +28,10 @@ bin-path: ## Print where `make build` leaves the program
 demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
 
-test: test-rust test-cases test-python test-differential test-property test-kill test-campaign test-bench test-nexmark test-instructions test-demo ## Run every test (dev build; a few long ones in their short form)
+TESTS := test-rust test-python test-cases test-campaign test-differential test-property test-kill test-bench test-nexmark test-instructions test-demo
+
+test: ## Run every test, two groups at a time (dev build; a few long ones in their short form)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line $(TESTS)
 
 # Everything the other tests run comes out of the first; the second adds nothing but the run. `cargo test` alone
 # makes no Python module.
@@ -46,11 +49,13 @@ test-cases: test-rust
 	"$$program" test --unsupported skip --state-backend rocksdb,memory --kill --parallelism 4,1,3 tests/golden tests/cases
 	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
+python-module: test-rust
+	@$(ENV) cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
+
 # Spark's own reader is among the readers of what sinks write.
-test-python: test-rust
+test-python: python-module
 	@scripts/setup spark
 	$(ENV)
-	cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
 	export PYTHONPATH=python
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/golden tests/cases
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip --kill --parallelism 1,4 tests/golden tests/cases
@@ -58,13 +63,13 @@ test-python: test-rust
 	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/campaign tests/sinks tests/sources
 
 # The short form: pipelines that were drawn before, with the answers of the real Spark.
-test-differential: test-python
+test-differential: python-module
 	@$(ENV)
 	export PYTHONPATH=python
 	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip --kill --parallelism 4,1 tests/differential/recorded
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/differential/recorded
 
-test-property: test-python
+test-property: python-module
 	@$(ENV) PYTHONPATH=python "$$TIDEMILL_VENV/bin/python" -m pytest -q tests/property
 
 test-kill: test-rust

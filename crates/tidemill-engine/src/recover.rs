@@ -497,7 +497,7 @@ impl Checkpoint {
     /// Puts back rows of an operator that were saved after an epoch.
     fn load(&self, step: &mut KeyedStep, content: &[u8], epoch: Epoch, scope: Scope) -> Result<()> {
         let what = format!("the saved state of operator {}", step.name);
-        ipc::batches(content, &what)?.try_for_each(|rows| self.put_back(step, rows?, epoch, scope))
+        ipc::each(content, &what, |rows| self.put_back(step, rows, epoch, scope))
     }
 
     fn put_back(&self, step: &mut KeyedStep, rows: RecordBatch, epoch: Epoch, scope: Scope) -> Result<()> {

@@ -16,10 +16,11 @@ POM = Path(__file__).with_suffix(".pom.xml")
 JVM = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 QUIET = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
 START_SECONDS = 90
+# a broker that is dead is noticed after this time
+SESSION_SECONDS = 3
 CONTROLLERS = [
     "controller.listener.names=CONTROLLER",
-    # a broker that is dead is noticed soon
-    "broker.session.timeout.ms=3000",
+    f"broker.session.timeout.ms={SESSION_SECONDS * 1000}",
     "broker.heartbeat.interval.ms=500",
 ]
 PROTOCOLS = {"PLAINTEXT": "PLAINTEXT", "PROXIED": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
