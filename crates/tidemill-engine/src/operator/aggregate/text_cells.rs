@@ -1,4 +1,4 @@
-//! One text, or one value of bytes, a slot: all of them in one arena, written over in place where the new one fits.
+//! One text, or one value of bytes, a slot: all of them in a few blocks, written over in place where the new one fits.
 
 use super::cells::Cells;
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray};
@@ -8,67 +8,109 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use tidemill_core::{Error, Kind, Result};
 
-/// Arenas smaller than this are not compacted, in bytes.
+/// Cells that hold less than this are not compacted, in bytes.
 const COMPACT_BYTES_MIN: usize = 1 << 20;
+/// A new block is as large as all before it, within these bounds, in bytes: values are never moved to make room for more.
+const BLOCK_BYTES_MIN: usize = 1 << 10;
+const BLOCK_BYTES_MAX: usize = 4 << 20;
 
 /// Cells of texts or bytes with offsets of 32 bits.
 pub struct TextCells<T: ByteArrayType<Offset = i32>> {
     of: PhantomData<T>,
     places: Vec<Place>,
-    arena: Vec<u8>,
-    /// Bytes of the arena that no slot has room in.
+    blocks: Blocks,
+    /// Bytes of the blocks that no slot has room in.
     lost: usize,
 }
 
 /// Where a slot's value is; `length` is [`NULL`] when there is none.
 #[derive(Clone, Copy)]
 struct Place {
-    start: usize,
+    block: u32,
+    start: u32,
     length: u32,
     room: u32,
 }
 
 const NULL: u32 = u32::MAX;
-const EMPTY: Place = Place { start: 0, length: NULL, room: 0 };
+const EMPTY: Place = Place { block: 0, start: 0, length: NULL, room: 0 };
+
+/// Bytes one after another.
+#[derive(Default)]
+struct Blocks {
+    blocks: Vec<Vec<u8>>,
+    /// Bytes in all of them.
+    held: usize,
+}
+
+impl Blocks {
+    /// Appends a value, whole in one block.
+    fn push(&mut self, value: &[u8]) -> Place {
+        let has_room = |block: &Vec<u8>| block.capacity() - block.len() >= value.len();
+        if !self.blocks.last().is_some_and(has_room) {
+            let bytes = self.held.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX).max(value.len());
+            self.blocks.push(Vec::with_capacity(bytes));
+        }
+        let number = self.blocks.len() - 1;
+        let block = &mut self.blocks[number];
+        let (start, length) = (block.len() as u32, value.len() as u32);
+        block.extend_from_slice(value);
+        self.held += value.len();
+        Place { block: number as u32, start, length, room: length }
+    }
+
+    fn bytes(&self, place: Place) -> &[u8] {
+        let start = place.start as usize;
+        if place.length == 0 { &[] } else { &self.blocks[place.block as usize][start..start + place.length as usize] }
+    }
+
+    fn write_over(&mut self, place: Place, value: &[u8]) {
+        let start = place.start as usize;
+        if !value.is_empty() {
+            self.blocks[place.block as usize][start..start + value.len()].copy_from_slice(value);
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        self.blocks.iter().map(Vec::capacity).sum()
+    }
+}
 
 impl<T: ByteArrayType<Offset = i32>> Default for TextCells<T> {
     fn default() -> Self {
-        TextCells { of: PhantomData, places: vec![], arena: vec![], lost: 0 }
+        TextCells { of: PhantomData, places: vec![], blocks: Blocks::default(), lost: 0 }
     }
 }
 
 impl<T: ByteArrayType<Offset = i32>> TextCells<T> {
     fn set(&mut self, slot: u32, value: &[u8]) {
         let place = &mut self.places[slot as usize];
-        place.length = value.len() as u32;
-        if place.room >= place.length {
-            self.arena[place.start..place.start + value.len()].copy_from_slice(value);
+        if place.room as usize >= value.len() {
+            place.length = value.len() as u32;
+            self.blocks.write_over(*place, value);
             return;
         }
         self.lost += place.room as usize;
-        *place = Place { start: self.arena.len(), length: place.length, room: place.length };
-        self.arena.extend_from_slice(value);
+        *place = self.blocks.push(value);
     }
 
     fn value(&self, slot: u32) -> Option<&[u8]> {
-        let place = &self.places[slot as usize];
-        (place.length != NULL).then(|| &self.arena[place.start..place.start + place.length as usize])
+        let place = self.places[slot as usize];
+        (place.length != NULL).then(|| self.blocks.bytes(place))
     }
 
     fn compact_if_worth_it(&mut self) {
-        if self.lost <= COMPACT_BYTES_MIN || self.lost <= self.arena.len() / 2 {
+        if self.lost <= COMPACT_BYTES_MIN || self.lost <= self.blocks.held / 2 {
             return;
         }
-        let mut arena = Vec::with_capacity(self.arena.len() - self.lost);
+        let mut blocks = Blocks::default();
         for place in &mut self.places {
-            let start = arena.len();
-            if place.length != NULL {
-                arena.extend_from_slice(&self.arena[place.start..place.start + place.length as usize]);
-            }
-            let length = arena.len() - start;
-            *place = Place { start, length: place.length, room: length as u32 };
+            *place = match place.length {
+                NULL => EMPTY,
+                _ => blocks.push(self.blocks.bytes(*place)),
+            };
         }
-        (self.arena, self.lost) = (arena, 0);
+        (self.blocks, self.lost) = (blocks, 0);
     }
 }
 
@@ -123,7 +165,7 @@ impl<T: ByteArrayType<Offset = i32>> Cells for TextCells<T> {
     }
 
     fn size(&self) -> usize {
-        self.arena.capacity() + self.places.capacity() * size_of::<Place>()
+        self.blocks.capacity() + self.places.capacity() * size_of::<Place>()
     }
 }
 
@@ -169,5 +211,18 @@ mod tests {
         }
         assert_eq!(texts(&cells, &[7])[0].as_deref().map(str::len), Some(199));
         assert!(cells.size() < 4 * COMPACT_BYTES_MIN, "{}", cells.size());
+    }
+
+    #[test]
+    fn a_value_may_be_longer_than_a_block() {
+        let mut cells = TextCells::<Utf8Type>::default();
+        cells.resize(2);
+        let long = "long".repeat(BLOCK_BYTES_MAX / 4 + 1);
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["", "short", long.as_str()]));
+        cells.put(&column, &[0, 2], &[0, 1]).unwrap();
+        cells.put(&column, &[1], &[0]).unwrap();
+        assert_eq!(texts(&cells, &[1, 0]), [some(&long), some("short")]);
+        cells.put(&column, &[0], &[1]).unwrap();
+        assert_eq!(texts(&cells, &[1, 0]), [some(""), some("short")]);
     }
 }
