@@ -9,7 +9,7 @@ ENV := . scripts/env;
 
 .PHONY: help setup build bin-path demo test test-rust test-cases test-python test-kill test-bench test-demo kill
 .PHONY: differential nexmark test-differential test-nexmark test-property campaign test-campaign
-.PHONY: test-instructions record-instructions scaling report python-module
+.PHONY: test-instructions record-instructions scaling report
 .PHONY: lint format wheel bench clean
 
 help: ## Show this list
@@ -28,6 +28,7 @@ bin-path: ## Print where `make build` leaves the program
 demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
 
+# the longest first
 TESTS := test-rust test-python test-cases test-campaign test-differential test-property test-kill test-bench test-nexmark test-instructions test-demo
 
 test: ## Run every test, two groups at a time (dev build; a few long ones in their short form)
@@ -38,6 +39,7 @@ test: ## Run every test, two groups at a time (dev build; a few long ones in the
 test-rust: setup
 	@$(ENV) cargo build --workspace --all-targets --locked
 	cargo test --workspace --all-targets --locked
+	cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
 
 test-cases: test-rust
 	@$(ENV)
@@ -49,11 +51,8 @@ test-cases: test-rust
 	"$$program" test --unsupported skip --state-backend rocksdb,memory --kill --parallelism 4,1,3 tests/golden tests/cases
 	scripts/connector-docs --check "$$CARGO_TARGET_DIR/debug/tidemill"
 
-python-module: test-rust
-	@$(ENV) cp --remove-destination "$$CARGO_TARGET_DIR/debug/lib_tidemill.so" python/tidemill/_tidemill.abi3.so
-
 # Spark's own reader is among the readers of what sinks write.
-test-python: python-module
+test-python: test-rust
 	@scripts/setup spark
 	$(ENV)
 	export PYTHONPATH=python
@@ -63,13 +62,13 @@ test-python: python-module
 	"$$TIDEMILL_VENV/bin/python" -m pytest -q python/tests tests/services tests/kill tests/campaign tests/sinks tests/sources
 
 # The short form: pipelines that were drawn before, with the answers of the real Spark.
-test-differential: python-module
+test-differential: test-rust
 	@$(ENV)
 	export PYTHONPATH=python
 	"$$CARGO_TARGET_DIR/debug/tidemill" test --unsupported skip --kill --parallelism 4,1 tests/differential/recorded
 	"$$TIDEMILL_VENV/bin/python" -m tidemill test --unsupported skip tests/differential/recorded
 
-test-property: python-module
+test-property: test-rust
 	@$(ENV) PYTHONPATH=python "$$TIDEMILL_VENV/bin/python" -m pytest -q tests/property
 
 test-kill: test-rust
