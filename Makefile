@@ -28,11 +28,7 @@ bin-path: ## Print where `make build` leaves the program
 demo: build ## Run the eight steps end to end on made-up events, with a kill -9 in the middle
 	@$(ENV) "$$TIDEMILL_VENV/bin/python" examples/demo/demo.py --program "$$($(MAKE) -s bin-path)"
 
-# the longest first
-TESTS := test-rust test-python test-cases test-campaign test-differential test-property test-kill test-bench test-nexmark test-instructions test-demo
-
-test: ## Run every test, two groups at a time (dev build; a few long ones in their short form)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line $(TESTS)
+test: test-rust test-cases test-python test-differential test-property test-kill test-campaign test-bench test-nexmark test-instructions test-demo ## Run every test (dev build; a few long ones in their short form)
 
 # Everything the other tests run comes out of the first; the second adds nothing but the run. `cargo test` alone
 # makes no Python module.
