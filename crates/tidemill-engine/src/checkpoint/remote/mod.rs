@@ -100,7 +100,8 @@ impl Remote {
             firsts.extend(of.first().map(|first| (number, first.epoch())));
             records.extend(of);
         }
-        if metadata.is_none() && log.next() > 0 {
+        // one that was killed before it wrote the metadata has left its fence and no more
+        if metadata.is_none() && (from > 0 || !records.is_empty()) {
             let place = self.objects.place();
             return Err(Error::invalid(format!(
                 "the checkpoint {place} is damaged: metadata is missing, but there is a journal"

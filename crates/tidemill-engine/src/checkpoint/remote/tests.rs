@@ -274,3 +274,20 @@ async fn a_store_of_state_is_shared_between_snapshots_and_kept_while_one_names_i
     snapshots::bring(&remote.objects, other.path()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "state 2");
 }
+
+#[tokio::test]
+async fn a_new_checkpoint_with_nothing_but_its_fence_is_new() {
+    let inner = Arc::new(InMemory::new());
+    let directory = tempfile::tempdir().unwrap();
+    let (remote, _) = remote(&inner, vec![], directory.path());
+    let mut held = remote.read().await.unwrap();
+    // killed before it wrote the metadata
+    drop(remote.take(&mut held, "first").await.unwrap().unwrap());
+    let mut held = remote.read().await.unwrap();
+    assert!(held.metadata.is_none() && held.records.is_empty());
+    let mut journal = Journal::of_objects(remote.take(&mut held, "second").await.unwrap().unwrap());
+    journal.add(&plan(0)).unwrap();
+    journal.flush().await.unwrap();
+    let error = remote.read().await.err().unwrap();
+    assert!(error.to_string().contains("metadata is missing"), "{error}");
+}
